@@ -1,0 +1,179 @@
+"""What all handlers under ``/v1`` share: who may call, and errors in one shape."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import msgspec
+from jupyter_server.auth import User
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+from tornado.web import HTTPError
+
+from ..openai.types import ErrorResponse
+from .errors import APIError, error_of
+
+if TYPE_CHECKING:
+    from ..app import GatewayApp
+
+RESOURCE = "claude"
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+# Stands for whoever can reach a gateway that asks for no key.
+LOCAL_USER = User(username="local", name="local", display_name="Local client")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def allowed_to(action: str) -> Callable[[Method], Method]:
+    """Let only those callers in whom the authorizer allows `action` on us.
+
+    The actions are Jupyter's: read, write, execute.
+    """
+
+    def decorate(method: Method) -> Method:
+        return cast("Method", web.authenticated(authorized(action, RESOURCE)(method)))
+
+    return decorate
+
+
+class GatewayHandler(APIHandler):
+    """Base of our handlers.
+
+    Jupyter decides who may call. Its errors are replaced where they would
+    mislead an API client: without any cookie, a request that is not let in is
+    401 and has nothing to do with XSRF.
+    """
+
+    auth_resource = RESOURCE
+    client_gone = False
+    _task: asyncio.Task[Any] | None = None
+
+    def initialize(self, gateway: GatewayApp) -> None:
+        """Keep the app that made the handler."""
+        self.gateway = gateway
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Let the caller in, or raise."""
+        self._task = asyncio.current_task()
+        self._refuse_large_body()
+        if self.gateway.keyless:
+            self._refuse_foreign_callers()
+            self.current_user = self._jupyter_current_user = LOCAL_USER
+            return
+        try:
+            await super().prepare()
+        except HTTPError as error:
+            refused = not isinstance(error, APIError) and error.status_code == 403
+            if refused and not self.current_user and not self.request.cookies:
+                raise _unauthorized() from None
+            raise
+
+    def check_host(self) -> bool:
+        """Whether the `Host` header names this server; raises where it does not."""
+        if not super().check_host():
+            raise APIError(
+                403,
+                "The Host header does not name this server. If it should be "
+                "reachable by that name, set ServerApp.allow_remote_access.",
+                code="foreign_host",
+            )
+        return True
+
+    def get_login_url(self) -> str:
+        """Never a redirect: an API client has no use for a login page."""
+        raise _unauthorized()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with OpenAI's error object, whatever went wrong."""
+        exception = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(exception, APIError) and exception.retry_after_seconds:
+            self.set_header("Retry-After", exception.retry_after_seconds)
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        self.send_json(ErrorResponse(error_of(exception, status_code)))
+
+    def send_json(self, answer: msgspec.Struct) -> None:
+        """Finish with `answer` as JSON."""
+        self.finish(_encode(answer))
+
+    def on_connection_close(self) -> None:
+        """Cancel the work: its reader is gone."""
+        super().on_connection_close()
+        self.client_gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _refuse_large_body(self) -> None:
+        limit = self.gateway.max_request_bytes
+        if len(self.request.body) > limit:
+            raise APIError(
+                413,
+                f"The request is larger than {limit} bytes. Send less, or raise "
+                "GatewayApp.max_request_bytes on the server.",
+                code="request_too_large",
+            )
+
+    def _refuse_foreign_callers(self) -> None:
+        # Without a key the loopback address alone keeps others out, so a page in
+        # the user's browser must get no way in: neither by a host name that was
+        # rebound to this address, nor across origins, nor as a plain form.
+        host = urlsplit(f"//{self.request.host}")
+        if not self._is_local(host.hostname or ""):
+            raise APIError(
+                403,
+                "The Host header does not name this machine, and the gateway asks "
+                "for no key. Use 127.0.0.1, or set GatewayApp.require_auth.",
+                code="foreign_host",
+            )
+        origin = self.request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != self.request.host:
+            raise APIError(
+                403,
+                "Requests from other origins are refused, since the gateway asks "
+                "for no key. Set GatewayApp.require_auth and use one.",
+                code="foreign_origin",
+            )
+        content_type = self.request.headers.get("Content-Type", "")
+        json_type = content_type.partition(";")[0].strip().lower()
+        if self.request.method == "POST" and json_type != "application/json":
+            raise APIError(
+                415,
+                "The Content-Type must be application/json.",
+                code="unsupported_media_type",
+            )
+
+    def _is_local(self, host: str) -> bool:
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            names = cast("list[str]", self.settings.get("local_hostnames", []))
+            return host in names
+
+
+def _unauthorized() -> APIError:
+    return APIError(
+        401,
+        "No valid API key. Send the token of the Jupyter server as "
+        "`Authorization: Bearer <token>`; `jupyter server list` shows it.",
+        code="invalid_api_key",
+    )
+
+
+class NotFoundHandler(GatewayHandler):
+    """Any path under ``/v1`` that is nothing."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Answer 404 to whoever may ask at all."""
+        await super().prepare()
+        raise APIError(
+            404,
+            f"There is no {self.request.method} {self.request.path} here.",
+            code="unknown_url",
+        )

@@ -1,0 +1,78 @@
+"""`POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from ..conversation import answer
+from ..errors import GatewayError
+from ..openai.chunks import ChunkBuilder, fold, merge
+from ..openai.messages import conversation_of
+from ..openai.parameters import decode_request, fields_without_effect
+from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorResponse
+from .base import GatewayHandler, allowed_to
+from .errors import api_error, http_errors
+from .sse import EventStream
+
+IGNORED_HEADER = "X-Ignored-Parameters"
+
+Chunks = AsyncIterator[list[ChatCompletionChunk]]
+
+
+class ChatCompletionsHandler(GatewayHandler):
+    """Answers a conversation, streamed or whole, from the same chunks."""
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Answer the conversation in the body."""
+        try:
+            with http_errors(self.log):
+                request = decode_request(self.request.body)
+                ignored = fields_without_effect(request)
+                if ignored:
+                    self.set_header(IGNORED_HEADER, ", ".join(ignored))
+                await self._answer(request)
+        except asyncio.CancelledError:
+            if not self.client_gone:
+                raise
+
+    async def _answer(self, request: ChatCompletionRequest) -> None:
+        options = request.stream_options
+        builder = ChunkBuilder(
+            request.model or "",
+            include_usage=bool(request.stream and options and options.include_usage),
+        )
+        async with aclosing(self._chunks(request, builder)) as chunks:  # type: ignore[type-var]
+            if request.stream:
+                await self._stream(chunks)
+            else:
+                parts = [chunk async for batch in chunks for chunk in batch]
+                self.send_json(fold(parts, builder.usage))
+
+    async def _chunks(
+        self, request: ChatCompletionRequest, builder: ChunkBuilder
+    ) -> Chunks:
+        batches = answer(self.gateway.manager, conversation_of(request))
+        async with aclosing(batches):  # type: ignore[type-var]
+            async for batch in batches:
+                yield [chunk for message in batch for chunk in builder.feed(message)]
+                if builder.finished:
+                    return
+
+    async def _stream(self, chunks: Chunks) -> None:
+        stream = EventStream(self, self.gateway.keepalive_seconds)
+        try:
+            behind = False
+            async for batch in chunks:
+                behind = await stream.send(merge(batch) if behind else batch)
+        except GatewayError as error:
+            if not stream.started:
+                raise
+            self.log.warning("mid-stream: %s %s", error, error.detail)
+            await stream.send([ErrorResponse(api_error(error).body)])
+        finally:
+            stream.close()
+        await stream.done()
+        self.finish(set_content_type="text/event-stream")

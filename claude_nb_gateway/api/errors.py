@@ -1,0 +1,111 @@
+"""Which HTTP status and OpenAI error object each of our errors becomes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from http.client import responses
+
+from tornado.web import HTTPError
+
+from ..errors import (
+    CLIError,
+    CLINotFound,
+    CLITimeout,
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    NotLoggedIn,
+    TooBusy,
+    UpstreamError,
+)
+from ..openai.types import ErrorBody
+
+# OpenAI's names: https://platform.openai.com/docs/guides/error-codes
+TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+
+# Where the status of the model's API is not what a client should act upon.
+STATUS_FOR_UPSTREAM = {500: 502, 529: 503}
+
+#: A client that has no better hint waits so long before it tries again.
+RETRY_AFTER_SECONDS = {429: 5, 503: 5}
+
+
+class APIError(HTTPError):
+    """An error on its way to the client, with OpenAI's error object."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(status, "%s", message)
+        self.body = ErrorBody(message, error_type(status), param, code)
+        self.retry_after_seconds = retry_after_seconds or RETRY_AFTER_SECONDS.get(
+            status
+        )
+
+
+def error_type(status: int) -> str:
+    """OpenAI's `type` of an error with this HTTP status."""
+    return TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+
+
+def api_error(error: GatewayError) -> APIError:
+    """The HTTP form of one of our errors."""
+    message = error.message
+    if isinstance(error, InvalidRequest):
+        status = 404 if isinstance(error, ModelNotFound) else 400
+        return APIError(status, message, param=error.param, code=error.code)
+    if isinstance(error, TooBusy):
+        return APIError(
+            429,
+            message,
+            code="server_busy",
+            retry_after_seconds=error.retry_after_seconds,
+        )
+    if isinstance(error, UpstreamError):
+        status = error.status or 502
+        status = STATUS_FOR_UPSTREAM.get(status, status)
+        code = {404: "model_not_found", 429: "rate_limit_exceeded"}.get(status)
+        return APIError(status, message, code=code or "upstream_error")
+    for kind, status, code in (
+        (NotLoggedIn, 401, "not_logged_in"),
+        (CLINotFound, 503, "cli_not_found"),
+        (CLITimeout, 504, "timeout"),
+        (CLIError, 502, "cli_error"),
+    ):
+        if isinstance(error, kind):
+            return APIError(status, message, code=code)
+    return APIError(500, message)
+
+
+@contextlib.contextmanager
+def http_errors(log: logging.Logger) -> Iterator[None]:
+    """Turn our errors into their HTTP form, what concerns the operator logged."""
+    try:
+        yield
+    except GatewayError as error:
+        if error.detail:
+            log.warning("%s: %s %s", type(error).__name__, error, error.detail)
+        raise api_error(error) from error
+
+
+def error_of(exception: BaseException | None, status: int) -> ErrorBody:
+    """The error object for any exception that ends a request."""
+    if isinstance(exception, APIError):
+        return exception.body
+    message = responses.get(status, "Unknown error") + "."
+    if isinstance(exception, HTTPError) and exception.log_message and status < 500:
+        with contextlib.suppress(TypeError, ValueError):
+            message = exception.log_message % exception.args
+    return ErrorBody(message, error_type(status))

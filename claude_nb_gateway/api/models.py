@@ -1,0 +1,45 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from ..openai.types import Model, ModelList
+from .base import GatewayHandler, allowed_to
+from .errors import http_errors
+
+_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)$")
+
+
+def model_object(name: str) -> Model:
+    """The model `name` as OpenAI lists it, dated where its id says the date."""
+    match = _DATE.search(name)
+    if match is None:
+        return Model(id=name, created=0)
+    year, month, date = map(int, match.groups())
+    day = datetime.datetime(year, month, date, tzinfo=datetime.UTC)
+    return Model(id=name, created=int(day.timestamp()))
+
+
+class ModelsHandler(GatewayHandler):
+    """All models."""
+
+    @allowed_to("read")
+    async def get(self) -> None:
+        """List every name that a request may use as `model`."""
+        with http_errors(self.log):
+            catalog = await self.gateway.manager.catalog()
+            self.send_json(ModelList(data=[model_object(name) for name in catalog.ids]))
+
+
+class ModelHandler(GatewayHandler):
+    """One model."""
+
+    @allowed_to("read")
+    async def get(self, name: str) -> None:
+        """Describe the model `name`, or 404."""
+        with http_errors(self.log):
+            catalog = await self.gateway.manager.catalog()
+            catalog.resolve(name)
+            self.send_json(model_object(name))

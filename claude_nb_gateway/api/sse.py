@@ -1,0 +1,76 @@
+"""Server-sent events: the one place that writes their frames."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from tornado.web import RequestHandler
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EventStream:
+    """Writes events to the client of `handler`.
+
+    The response's status and headers go out with the first write, so that until
+    then an error can still be an HTTP status. While nothing is written for
+    `keepalive_seconds` a comment is, which keeps proxies from hanging up.
+    """
+
+    def __init__(self, handler: RequestHandler, keepalive_seconds: float) -> None:
+        self.started = False
+        self._handler = handler
+        self._keepalive = keepalive_seconds
+        self._loop = asyncio.get_running_loop()
+        self._last_write = self._loop.time()
+        self._timer = self._loop.call_later(keepalive_seconds, self._tick)
+
+    async def send(self, events: Iterable[Any]) -> bool:
+        """Write `events` as JSON, one frame each, and wait until they are out.
+
+        Returns whether the client was too slow to take them at once.
+        """
+        frames = b"".join(b"data: %b\n\n" % _encode(event) for event in events)
+        return await self._write(frames) if frames else False
+
+    async def done(self) -> None:
+        """Write the last event of a stream."""
+        await self._write(b"data: [DONE]\n\n")
+
+    def close(self) -> None:
+        """Stop the keepalive."""
+        self._timer.cancel()
+
+    async def _write(self, data: bytes) -> bool:
+        flushed = self._put(data)
+        if flushed.done():
+            flushed.result()
+            return False
+        await flushed
+        return True
+
+    def _put(self, data: bytes) -> asyncio.Future[None]:
+        if not self.started:
+            self.started = True
+            self._handler.set_header("Content-Type", "text/event-stream")
+            self._handler.set_header("Cache-Control", "no-cache")
+            self._handler.set_header("X-Accel-Buffering", "no")
+        self._last_write = self._loop.time()
+        self._handler.write(data)
+        return self._handler.flush()
+
+    def _tick(self) -> None:
+        due = self._last_write + self._keepalive
+        if self._loop.time() >= due:
+            self._put(b": keep-alive\n\n").add_done_callback(_ignore_closed)
+            due = self._last_write + self._keepalive
+        self._timer = self._loop.call_at(due, self._tick)
+
+
+def _ignore_closed(flushed: asyncio.Future[None]) -> None:
+    # A client that is gone is noticed by the handler, which cancels the turn.
+    if not flushed.cancelled():
+        flushed.exception()

@@ -1,0 +1,212 @@
+"""The server extension, which is also the command `jupyter claude-gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import tempfile
+from typing import Any, ClassVar
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
+from tornado import autoreload
+from traitlets import Bool, Float, Instance, Integer, default
+
+from .api.base import NotFoundHandler
+from .api.chat import ChatCompletionsHandler
+from .api.models import ModelHandler, ModelsHandler
+from .claude.manager import CLIManager
+from .claude.models import ModelCatalog
+from .testing.demo import demo_environment, demo_reply
+from .testing.model import ModelServer
+
+
+class StandaloneServer(ServerApp):
+    """A Jupyter server without notebooks: only what the gateway needs of it.
+
+    No kernels, no files, no terminals: they would be open wherever the gateway is.
+    """
+
+    name = "jupyter-claude-gateway-server"
+    default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
+
+    # Defaults of their own, so that command line and files still decide.
+    @default("port")
+    def _default_port(self) -> int:
+        return 8000
+
+    @default("port_retries")
+    def _default_port_retries(self) -> int:
+        return 0  # on another port its clients would not find it
+
+    @default("answer_yes")
+    def _default_answer_yes(self) -> bool:
+        return True  # Ctrl-C stops it, without a question
+
+    @default("no_browser_open_file")
+    def _default_no_browser_open_file(self) -> bool:
+        return True
+
+
+class GatewayApp(ExtensionApp):
+    """Serves ``/v1`` under the server's base URL."""
+
+    name = "claude-gateway"
+    description = "An OpenAI-compatible gateway over the Claude Code CLI."
+    extension_url = "/v1/models"
+    load_other_extensions = False
+    open_browser = False
+    serverapp_class = StandaloneServer
+    classes: ClassVar[list[Any]] = [ServerApp, CLIManager, ModelCatalog]
+    flags: ClassVar[dict[str, Any]] = {
+        "demo": (
+            {"GatewayApp": {"demo": True}},
+            "Answer from a built-in stand-in of the model: no login is needed.",
+        ),
+        "require-auth": (
+            {"GatewayApp": {"require_auth": True}},
+            "Ask for a key even when standing alone on loopback.",
+        ),
+    }
+
+    require_auth = Bool(
+        False,
+        config=True,
+        help="""Ask for a key also when the gateway stands alone: the token of the
+        server. On any address but loopback it does not start without. As an
+        extension of a Jupyter server that server's authentication holds.""",
+    )
+    demo = Bool(
+        False,
+        config=True,
+        help="Run the CLI against a built-in stand-in of the model: canned answers.",
+    )
+    demo_delay_seconds = Float(
+        0.03, config=True, help="Pause between the words of a canned answer."
+    )
+    max_request_bytes = Integer(
+        32 * 2**20, config=True, help="A larger request body is refused."
+    )
+    keepalive_seconds = Float(
+        15.0,
+        config=True,
+        help="A stream that is silent for so long gets a comment, for proxies.",
+    )
+    manager = Instance(CLIManager)
+
+    @default("manager")
+    def _default_manager(self) -> CLIManager:
+        return CLIManager(parent=self)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._demo_model: ModelServer | None = None
+        self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def standalone(self) -> bool:
+        """Whether the server was started by `jupyter claude-gateway`."""
+        return self.serverapp is not None and self.serverapp.starter_app is self
+
+    @property
+    def keyless(self) -> bool:
+        """Whether requests need no key; then only local ones are let in."""
+        assert self.serverapp is not None
+        if self.standalone and not self.require_auth:
+            return True
+        return not self.serverapp.identity_provider.auth_enabled
+
+    @classmethod
+    def make_serverapp(cls, **kwargs: Any) -> ServerApp:
+        """Make the server; it reads the command line first, so it knows our flags."""
+        server = super().make_serverapp(**kwargs)
+        server.flags = {**server.flags, **cls.flags}
+        return server
+
+    def initialize_settings(self) -> None:
+        """Refuse to stand on the network without a key."""
+        assert self.serverapp is not None
+        if self.standalone and self.keyless and not _is_loopback(self.serverapp):
+            self.log.critical(
+                "The gateway listens beyond this machine (ServerApp.ip = %r) and asks "
+                "for no key. Start it with --require-auth, or on 127.0.0.1.",
+                self.serverapp.ip,
+            )
+            self.exit(1)
+        if self.keyless:
+            # Jupyter would print an address with a key that nobody needs.
+            self.serverapp.identity_provider.token_generated = False
+
+    def initialize_handlers(self) -> None:
+        """Register the routes."""
+        own = {"gateway": self}
+        self.handlers.extend(
+            [
+                (r"/v1/chat/completions", ChatCompletionsHandler, own),
+                (r"/v1/models", ModelsHandler, own),
+                (r"/v1/models/(.+)", ModelHandler, own),
+                (r"/v1(?:/.*)?", NotFoundHandler, own),
+            ]
+        )
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        # A reloading server replaces its own image and would leave its children.
+        autoreload.add_reload_hook(self.manager.end_now)
+        if self.demo:
+            await self._start_demo()
+        await self.manager.reap()
+        if self.standalone or self.demo:
+            self._greet()
+
+    async def stop_extension(self) -> None:
+        """End every CLI process."""
+        await self.manager.shutdown()
+        if self._demo_model is not None:
+            await self._demo_model.stop()
+        if self._demo_directory is not None:
+            await asyncio.to_thread(self._demo_directory.cleanup)
+
+    def current_activity(self) -> dict[str, int] | None:
+        """What keeps a server that shuts down when idle: the running turns."""
+        turns = self.manager.active_sessions
+        return {"turns": turns} if turns else None
+
+    async def _start_demo(self) -> None:
+        self._demo_model = ModelServer(demo_reply(self.demo_delay_seconds))
+        self._demo_model.start()
+        self._demo_directory = tempfile.TemporaryDirectory(prefix="claude-demo-")
+        environment = demo_environment(self._demo_model.url, self._demo_directory.name)
+        self.manager.cli_env = {**self.manager.cli_env, **environment}
+
+    def _greet(self) -> None:
+        assert self.serverapp is not None
+        base = url_path_join(self.serverapp.connection_url, "v1")
+        key = "none" if self.keyless else self.serverapp.identity_provider.token
+        kind = "canned answers, no login needed" if self.demo else "Claude Code CLI"
+        self.log.info(
+            "Claude gateway (%s)\n\n"
+            "    OPENAI_BASE_URL=%s\n"
+            "    OPENAI_API_KEY=%s\n\n"
+            "    curl -N %s/chat/completions -H 'Authorization: Bearer %s' \\\n"
+            "      -H 'Content-Type: application/json' \\\n"
+            '      -d \'{"model": "sonnet", "stream": true, "messages": '
+            '[{"role": "user", "content": "Hello"}]}\'\n',
+            kind,
+            base,
+            key,
+            base,
+            key,
+        )
+
+
+def _is_loopback(server: ServerApp) -> bool:
+    if server.sock or server.ip == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(server.ip).is_loopback
+    except ValueError:
+        return False
+
+
+main = GatewayApp.launch_instance

@@ -1,0 +1,1 @@
+"""The Claude Code CLI: its command line, protocol, processes and sessions."""

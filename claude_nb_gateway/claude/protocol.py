@@ -1,0 +1,290 @@
+"""The NDJSON that the Claude Code CLI speaks with `--output-format stream-json`.
+
+Pure: bytes in, typed messages out, and back. The types hold the fields this
+package acts on; others are skipped while decoding. A message of an unknown type
+or shape becomes an `Unknown` with its raw JSON: the CLI adds new ones freely.
+
+The full description of every message is `sdk.d.ts` in the npm package
+``@anthropic-ai/claude-agent-sdk``; the events inside `StreamEvent` are those of
+https://docs.anthropic.com/en/api/messages-streaming.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import ProtocolError
+
+Json = dict[str, Any]
+
+
+class Usage(Struct):
+    """Token counts of a message or a turn."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens_details: dict[str, int] | None = None
+
+
+class ApiMessage(Struct):
+    """A Messages API message; `model` is the one that really answered."""
+
+    model: str = ""
+    id: str = ""
+    content: list[Json] = []
+    usage: Usage | None = None
+
+
+class Delta(Struct):
+    """The changing part of a content block or message; only one field is set."""
+
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    partial_json: str = ""
+    stop_reason: str | None = None
+
+
+class MessageStart(Struct, tag="message_start"):
+    """A model message begins."""
+
+    message: ApiMessage
+
+
+class ContentBlockStart(Struct, tag="content_block_start"):
+    """A content block begins; for `tool_use` the block names the tool."""
+
+    index: int
+    content_block: Json
+
+
+class ContentBlockDelta(Struct, tag="content_block_delta"):
+    """A content block grows."""
+
+    index: int
+    delta: Delta
+
+
+class ContentBlockStop(Struct, tag="content_block_stop"):
+    """A content block is whole."""
+
+    index: int
+
+
+class MessageDelta(Struct, tag="message_delta"):
+    """The message's stop reason and final usage."""
+
+    delta: Delta
+    usage: Usage | None = None
+
+
+class MessageStop(Struct, tag="message_stop"):
+    """The model message is whole."""
+
+
+ApiEvent = (
+    MessageStart
+    | ContentBlockStart
+    | ContentBlockDelta
+    | ContentBlockStop
+    | MessageDelta
+    | MessageStop
+)
+
+
+class StreamEvent(Struct, tag="stream_event"):
+    """A raw event of the Messages API; sub-agents' events have a parent."""
+
+    event: ApiEvent
+    parent_tool_use_id: str | None = None
+
+
+class System(Struct, tag="system"):
+    """The CLI about itself: `init`, `status`, `api_retry`, and others."""
+
+    subtype: str = ""
+    session_id: str = ""
+    model: str = ""
+    attempt: int | None = None
+    max_retries: int | None = None
+    error_status: int | None = None
+
+
+class Assistant(Struct, tag="assistant"):
+    """A finished content block of the model; with `error` set, CLI's own text."""
+
+    message: ApiMessage
+    parent_tool_use_id: str | None = None
+    error: str | None = None
+
+
+class User(Struct, tag="user"):
+    """A user turn of the CLI's making: tool results, notes."""
+
+    message: Json
+    parent_tool_use_id: str | None = None
+
+
+class Result(Struct, tag="result"):
+    """The end of a turn. `subtype` is no guide: only `is_error` tells."""
+
+    is_error: bool = False
+    subtype: str = ""
+    api_error_status: int | None = None
+    result: str | None = None
+    usage: Usage | None = None
+    stop_reason: str | None = None
+    terminal_reason: str | None = None
+    total_cost_usd: float | None = None
+    num_turns: int = 0
+    session_id: str = ""
+
+
+class ControlAnswer(Struct):
+    """The body of a `ControlResponse`."""
+
+    request_id: str
+    subtype: str = "success"
+    response: Json | None = None
+    error: str | None = None
+
+
+class ControlResponse(Struct, tag="control_response"):
+    """The CLI's answer to a control request of ours."""
+
+    response: ControlAnswer
+
+
+class ControlRequest(Struct, tag="control_request"):
+    """The CLI asks its host: leave to use a tool, a call of an SDK tool, …"""
+
+    request_id: str
+    request: Json
+
+
+Known = (
+    StreamEvent | System | Assistant | User | Result | ControlResponse | ControlRequest
+)
+
+
+class Unknown(Struct):
+    """A message this version does not know, with its raw JSON."""
+
+    raw: Json
+
+
+Message = Known | Unknown
+
+_decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(line: bytes) -> Message:
+    """Decode one line of the CLI's stdout.
+
+    Raises
+    ------
+    ProtocolError
+        The line is not a JSON object.
+    """
+    try:
+        return _decoder.decode(line)
+    except msgspec.DecodeError:
+        return _decode_leniently(line)
+
+
+def _decode_leniently(line: bytes) -> Message:
+    # msgspec refuses a lone surrogate, which JavaScript writes when a token ends
+    # inside a character; and it refuses types it was not told of.
+    try:
+        raw = json.loads(line)
+    except ValueError:
+        raw = None
+    if not isinstance(raw, dict):
+        start = line[:200].decode(errors="replace")
+        raise ProtocolError(
+            "The Claude Code CLI wrote something that is not JSON.",
+            detail=f"stdout: {start!r}",
+        )
+    try:
+        message: Known = msgspec.convert(raw, Known)
+    except msgspec.ValidationError:
+        return Unknown(raw)
+    return message
+
+
+def encode(message: Json) -> bytes:
+    """One line for the CLI's stdin."""
+    return _encoder.encode(message) + b"\n"
+
+
+class LineFramer:
+    """Cuts a byte stream into lines of at most `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._pieces: list[bytes] = []
+        self._held = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes, without their newline.
+
+        Raises
+        ------
+        ProtocolError
+            An unfinished line outgrew the limit.
+        """
+        *complete, rest = data.split(b"\n")
+        if complete:
+            complete[0] = b"".join([*self._pieces, complete[0]])
+            self._pieces.clear()
+            self._held = 0
+        if rest:
+            self._pieces.append(rest)
+            self._held += len(rest)
+        longest = max(self._held, *map(len, complete)) if complete else self._held
+        if longest > self.limit_bytes:
+            raise ProtocolError(
+                "The Claude Code CLI wrote a line longer than the gateway accepts.",
+                detail=f"over {self.limit_bytes} bytes: raise line_limit_bytes",
+            )
+        return [line for line in complete if line]
+
+
+def user_message(content: str | list[Json], *, query: bool = True) -> Json:
+    """A user turn, verbatim; with `query=False` it is recorded and not answered.
+
+    ``client_composed`` keeps the CLI from acting on the text: without it a
+    leading slash is a command and ``@path`` is expanded with the file's content.
+    """
+    message: Json = {
+        "type": "user",
+        "message": {"role": "user", "content": content},
+        "parent_tool_use_id": None,
+        "session_id": "",
+        "client_composed": True,
+    }
+    if not query:
+        message["shouldQuery"] = False
+    return message
+
+
+def assistant_message(content: list[Json]) -> Json:
+    """An assistant turn that is recorded as history."""
+    return {
+        "type": "assistant",
+        "message": {"role": "assistant", "content": content},
+        "parent_tool_use_id": None,
+        "session_id": "",
+    }
+
+
+def control_request(request_id: str, request: Json) -> Json:
+    """A request of the host's to the CLI itself."""
+    return {"type": "control_request", "request_id": request_id, "request": request}

@@ -1,0 +1,220 @@
+"""One Claude Code session on one process: prepare it, ask, follow, interrupt."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from ..errors import CLITimeout, GatewayError, ProtocolError
+from . import protocol
+from .process import CLIProcess
+from .protocol import Json, Message
+from .turns import Turn
+
+# With so many messages unread the pipe is left to fill, which slows the CLI.
+INBOX_LIMIT = 4_096
+
+
+class Session:
+    """A conversation on `process`; runs one turn at a time.
+
+    Parameters
+    ----------
+    process:
+        A started process that nobody else listens to.
+    control_timeout_seconds:
+        How long the CLI may take to answer a control request or to take in a
+        turn of history.
+    """
+
+    def __init__(self, process: CLIProcess, *, control_timeout_seconds: float) -> None:
+        self.process = process
+        self.in_turn = False
+        self._control_timeout = control_timeout_seconds
+        self._inbox: list[Message] = []
+        self._arrived = asyncio.Event()
+        self._paused = False
+        self._lost: GatewayError | None = None
+        self._answers: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
+        self._request_ids = map(str, itertools.count(1))
+        self._refusals: set[asyncio.Task[None]] = set()
+        process.listen(self)
+
+    def received(self, messages: list[Message]) -> None:
+        """Take messages off the process (see `process.Listener`)."""
+        for message in messages:
+            if isinstance(message, protocol.ControlResponse):
+                self._control_answered(message.response)
+            elif isinstance(message, protocol.ControlRequest):
+                self._refuse(message)
+            else:
+                self._inbox.append(message)
+        self._arrived.set()
+        if len(self._inbox) > INBOX_LIMIT and not self._paused:
+            self._paused = True
+            self.process.pause_reading()
+
+    def lost(self, error: GatewayError) -> None:
+        """The process is gone (see `process.Listener`)."""
+        self._lost = error
+        self._arrived.set()
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(error)
+
+    async def initialize(self, *, system: Iterable[str]) -> Json:
+        """Bind the session to its system prompt; must come first, and once.
+
+        Returns the CLI's description of itself: ``models``, ``account``, …
+        An empty prompt is sent as one: without, the CLI would use its own.
+        """
+        prompt = list(system) or [""]
+        return await self.control("initialize", systemPrompt=prompt)
+
+    async def apply_settings(
+        self,
+        *,
+        model: str | None = None,
+        effort: str | None = None,
+        max_output_tokens: int | None = None,
+    ) -> None:
+        """Choose what the next turn runs with; None leaves the CLI's default.
+
+        Before the first turn this leaves no trace in the conversation; after
+        it, a change of model leaves a note there.
+        """
+        settings: Json = {}
+        if model is not None:
+            settings["model"] = model
+        if effort is not None:
+            settings["effortLevel"] = effort
+        if max_output_tokens is not None:
+            limit = str(max_output_tokens)
+            settings["env"] = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": limit}
+        if settings:
+            await self.control("apply_flag_settings", settings=settings)
+
+    async def seed(self, history: Iterable[Turn]) -> None:
+        """Record `history` as real turns, in order, without asking anything."""
+        for turn in history:
+            if turn.role == "assistant":
+                await self.process.send(protocol.assistant_message(turn.content))
+            else:
+                # The CLI takes these in order only if each is waited for.
+                await self.process.send(
+                    protocol.user_message(turn.content, query=False)
+                )
+                await self._until_result("answer to history")
+
+    async def ask(
+        self,
+        content: list[Json],
+        *,
+        stall_timeout_seconds: float,
+        turn_timeout_seconds: float,
+    ) -> AsyncIterator[list[Message]]:
+        """Send a user turn; yield what comes, in batches, up to the `Result`.
+
+        A batch holds all that has arrived since the last one. Left before its
+        end, the turn goes on: `interrupt` it.
+
+        Raises
+        ------
+        CLITimeout
+            The turn took too long, or nothing at all came for too long.
+        CLIExited
+            The process ended in mid-turn.
+        """
+        self.in_turn = True
+        await self.process.send(protocol.user_message(content))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + turn_timeout_seconds
+        while self.in_turn:
+            left = deadline - loop.time()
+            if left <= 0:
+                raise CLITimeout("end of its turn", turn_timeout_seconds)
+            batch = await self._batch(min(stall_timeout_seconds, left), "output")
+            if any(isinstance(message, protocol.Result) for message in batch):
+                self.in_turn = False
+            yield batch
+
+    async def interrupt(self) -> None:
+        """Stop the running turn, if any, and wait until it has stopped."""
+        if self.in_turn:
+            await self.control("interrupt")
+            await self._until_result("end of the turn")
+            self.in_turn = False
+
+    async def control(self, subtype: str, **fields: Any) -> Json:
+        """Send a control request and return the CLI's answer to it.
+
+        Raises
+        ------
+        ProtocolError
+            The CLI refused it.
+        CLITimeout, CLIExited
+            No answer came.
+        """
+        if self._lost is not None:
+            raise self._lost
+        request_id = next(self._request_ids)
+        future = asyncio.get_running_loop().create_future()
+        self._answers[request_id] = future
+        request = {"subtype": subtype, **fields}
+        try:
+            async with asyncio.timeout(self._control_timeout):
+                await self.process.send(protocol.control_request(request_id, request))
+                answer = await future
+        except TimeoutError:
+            raise CLITimeout(f"answer to {subtype}", self._control_timeout) from None
+        finally:
+            del self._answers[request_id]
+        if answer.subtype != "success":
+            raise ProtocolError(
+                f"The Claude Code CLI refused the control request {subtype!r}.",
+                detail=answer.error or "",
+            )
+        return answer.response or {}
+
+    def _control_answered(self, answer: protocol.ControlAnswer) -> None:
+        future = self._answers.get(answer.request_id)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    def _refuse(self, request: protocol.ControlRequest) -> None:
+        # Left unanswered it would hold the turn for ever.
+        answer = {
+            "subtype": "error",
+            "request_id": request.request_id,
+            "error": "This host answers no such request.",
+        }
+        message = {"type": "control_response", "response": answer}
+        task = asyncio.create_task(self.process.send(message))
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
+
+    async def _batch(self, within_seconds: float, what: str) -> list[Message]:
+        while not self._inbox:
+            if self._lost is not None:
+                raise self._lost
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(within_seconds):
+                    await self._arrived.wait()
+            except TimeoutError:
+                raise CLITimeout(what, within_seconds) from None
+        batch, self._inbox = self._inbox, []
+        if self._paused:
+            self._paused = False
+            self.process.resume_reading()
+        return batch
+
+    async def _until_result(self, what: str) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._control_timeout
+        while True:
+            batch = await self._batch(max(deadline - loop.time(), 0), what)
+            if any(isinstance(message, protocol.Result) for message in batch):
+                return

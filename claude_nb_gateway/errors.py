@@ -1,0 +1,109 @@
+"""Everything that can go wrong, knowing nothing of HTTP.
+
+GatewayError
+├── InvalidRequest            the caller's mistake: names the field and the remedy
+│   └── ModelNotFound         no such model; names what exists
+├── TooBusy                   the ceiling is reached; says when to try again
+├── CLIError                  the Claude Code CLI on this machine
+│   ├── CLINotFound           there is none
+│   ├── NotLoggedIn           it has neither login nor key
+│   ├── CLIExited             it ended in the middle of something
+│   ├── CLITimeout            it did not answer in time
+│   └── ProtocolError         it said something that cannot be understood
+└── UpstreamError             the model's API refused, failed or broke off
+
+The text of every error may be shown to a client: it never holds a path, an
+address or a traceback of the host. What helps only the operator is in `detail`,
+which is logged.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Base of all errors of this package.
+
+    `message` is for the client, `detail` for the server's log alone.
+    """
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be honoured as it is; `param` names the field."""
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class ModelNotFound(InvalidRequest):
+    """The model asked for does not exist; the message lists those that do."""
+
+    def __init__(self, model: str, available: list[str]) -> None:
+        super().__init__(
+            f"The model {model!r} does not exist. Available: {', '.join(available)}.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+class TooBusy(GatewayError):
+    """All processes are taken; `retry_after_seconds` is an honest guess."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class CLIError(GatewayError):
+    """The Claude Code CLI of this machine failed."""
+
+
+class CLINotFound(CLIError):
+    """No Claude Code CLI on this machine."""
+
+
+class NotLoggedIn(CLIError):
+    """The CLI has no account to ask the model with."""
+
+
+class CLIExited(CLIError):
+    """The CLI ended while something was expected of it."""
+
+    def __init__(self, returncode: int | None, stderr: str) -> None:
+        super().__init__(
+            "The Claude Code CLI ended unexpectedly; the server's log says more.",
+            detail=f"exit status {returncode}; stderr: {stderr or '(empty)'}",
+        )
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+class CLITimeout(CLIError):
+    """The CLI did not answer within its time."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"The Claude Code CLI gave no {what} within {seconds:g} s.")
+        self.seconds = seconds
+
+
+class ProtocolError(CLIError):
+    """The CLI's output broke its protocol, or it refused a control request."""
+
+
+class UpstreamError(GatewayError):
+    """The model's API answered with an error, or broke off.
+
+    `status` is the HTTP status it gave, None when the connection itself failed.
+    """
+
+    def __init__(self, message: str, *, status: int | None, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.status = status

@@ -1,0 +1,288 @@
+"""From the messages of a turn to chat completion chunks, and to a whole one. Pure.
+
+One builder makes every chunk; the answer that is not streamed is those chunks,
+folded.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+
+from msgspec import UNSET
+
+from ..claude.protocol import (
+    ApiEvent,
+    ApiMessage,
+    Assistant,
+    ContentBlockDelta,
+    Message,
+    MessageDelta,
+    MessageStart,
+    Result,
+    StreamEvent,
+    Usage,
+)
+from ..errors import UpstreamError
+from .types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    Choice,
+    ChoiceDelta,
+    ChunkChoice,
+    CompletionTokensDetails,
+    CompletionUsage,
+    FinishReason,
+    PromptTokensDetails,
+)
+
+FINISH_REASONS: dict[str | None, FinishReason] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "tool_use": "tool_calls",
+}
+
+
+class ChunkBuilder:
+    """Follows one turn and says what each of its messages adds to the answer.
+
+    After `finished` is set the rest of the turn is of no interest.
+    """
+
+    def __init__(self, model: str, *, include_usage: bool = False) -> None:
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.created = int(time.time())
+        self.model = model
+        self.usage = completion_usage(None)
+        self.finished = False
+        self._include_usage = include_usage
+        self._started = False
+        self._streaming = False
+        self._message_id = ""
+        self._text = _Transcript()
+        self._thinking = _Transcript()
+
+    def feed(self, message: Message) -> list[ChatCompletionChunk]:
+        """The chunks that `message` gives rise to, often none.
+
+        Raises
+        ------
+        UpstreamError
+            The model began its answer anew, and differently.
+        """
+        if self.finished:
+            return []
+        if isinstance(message, StreamEvent):
+            if message.parent_tool_use_id is None:
+                return self._event(message.event)
+        elif isinstance(message, Assistant):
+            if message.parent_tool_use_id is None and message.error is None:
+                return self._whole(message.message)
+        elif isinstance(message, Result):
+            self.usage = completion_usage(message.usage)
+            return self._finish(message.stop_reason)
+        return []
+
+    def _event(self, event: ApiEvent) -> list[ChatCompletionChunk]:
+        if isinstance(event, ContentBlockDelta):
+            return self._content(event.delta.text, event.delta.thinking)
+        if isinstance(event, MessageStart):
+            self._streaming = True
+            return self._start(event.message)
+        if isinstance(event, MessageDelta) and event.delta.stop_reason:
+            if FINISH_REASONS.get(event.delta.stop_reason) == "length":
+                # The CLI would go on by itself, as if it had not been cut.
+                self.usage = completion_usage(event.usage)
+                return self._finish(event.delta.stop_reason)
+            self._settle()
+        return []
+
+    def _start(self, message: ApiMessage) -> list[ChatCompletionChunk]:
+        self._message_id = message.id
+        self._text.restart()
+        self._thinking.restart()
+        if self._started:
+            return []
+        self._started = True
+        self.model = message.model or self.model
+        return [self._chunk(ChoiceDelta(role="assistant", content=""))]
+
+    def _settle(self) -> None:
+        self._text.settle()
+        self._thinking.settle()
+
+    def _whole(self, message: ApiMessage) -> list[ChatCompletionChunk]:
+        chunks = []
+        if message.id != self._message_id:
+            self._streaming = False
+            chunks = self._start(message)
+        if not self._streaming:
+            for block in message.content:
+                chunks += self._content(
+                    block.get("text", ""), block.get("thinking", "")
+                )
+        return chunks
+
+    def _content(self, text: str, thinking: str) -> list[ChatCompletionChunk]:
+        chunks = []
+        if thinking and (new := self._thinking.add(thinking)):
+            chunks.append(self._chunk(ChoiceDelta(reasoning_content=new)))
+        if text and (new := self._text.add(text)):
+            chunks.append(self._chunk(ChoiceDelta(content=new)))
+        return chunks
+
+    def _finish(self, stop_reason: str | None) -> list[ChatCompletionChunk]:
+        reason = FINISH_REASONS.get(stop_reason, "stop")
+        if reason == "stop":
+            self._settle()
+        self.finished = True
+        chunks = [] if self._started else self._start(ApiMessage())
+        chunks.append(self._chunk(ChoiceDelta(), reason))
+        if self._include_usage:
+            last = self._chunk(None)
+            last.usage = self.usage
+            chunks.append(last)
+        return chunks
+
+    def _chunk(
+        self, delta: ChoiceDelta | None, finish_reason: FinishReason | None = None
+    ) -> ChatCompletionChunk:
+        return ChatCompletionChunk(
+            id=self.id,
+            created=self.created,
+            model=self.model,
+            choices=[]
+            if delta is None
+            else [ChunkChoice(delta=delta, finish_reason=finish_reason)],
+            usage=None if self._include_usage else UNSET,
+        )
+
+
+class _Transcript:
+    """What the client was told of a model message, against text that comes again.
+
+    A stream that broke off is asked for anew by the CLI and then comes from its
+    start, or whole. Also joins the halves of a character that two deltas share.
+    """
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+        self._again = ""  # was told already, and must come once more
+        self._half = ""
+
+    def restart(self) -> None:
+        """A model message begins; unless the last was settled, it is that one."""
+        self._again = "".join(self._told)
+        self._half = ""
+
+    def settle(self) -> None:
+        """The model message ended in good order."""
+        if self._again:
+            raise _not_taken_up()
+        self._told.clear()
+
+    def add(self, text: str) -> str:
+        """The part of `text` that is new to the client."""
+        text = self._joined(text)
+        if self._again:
+            overlap = min(len(text), len(self._again))
+            if text[:overlap] != self._again[:overlap]:
+                raise _not_taken_up()
+            self._again = self._again[overlap:]
+            text = text[overlap:]
+        self._told.append(text)
+        return text
+
+    def _joined(self, text: str) -> str:
+        if self._half:
+            text, self._half = self._half + text, ""
+        if text.isascii():
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return text
+
+
+def _not_taken_up() -> UpstreamError:
+    return UpstreamError(
+        "The connection to the model's API broke off, and the answer could not be "
+        "taken up where it ended.",
+        status=None,
+    )
+
+
+def completion_usage(usage: Usage | None) -> CompletionUsage:
+    """OpenAI's token counts for those of the Messages API.
+
+    Anthropic counts what is read from the cache or written to it beside
+    `input_tokens`, OpenAI within `prompt_tokens`.
+    """
+    usage = usage or Usage()
+    cached = usage.cache_read_input_tokens or 0
+    prompt = (usage.input_tokens or 0) + cached
+    prompt += usage.cache_creation_input_tokens or 0
+    completion = usage.output_tokens or 0
+    details = usage.output_tokens_details or {}
+    return CompletionUsage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=cached),
+        completion_tokens_details=CompletionTokensDetails(
+            reasoning_tokens=details.get("thinking_tokens", 0)
+        ),
+    )
+
+
+def merge(chunks: Iterable[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
+    """The same answer in fewer chunks: neighbouring deltas of one kind joined."""
+    merged: list[ChatCompletionChunk] = []
+    for chunk in chunks:
+        if not (merged and _joined_to(merged[-1], chunk)):
+            merged.append(chunk)
+    return merged
+
+
+def _joined_to(last: ChatCompletionChunk, chunk: ChatCompletionChunk) -> bool:
+    if not (last.choices and chunk.choices) or chunk.choices[0].finish_reason:
+        return False
+    old, new = last.choices[0].delta, chunk.choices[0].delta
+    for field in ("content", "reasoning_content"):
+        before, after = getattr(old, field), getattr(new, field)
+        if before and after:
+            setattr(old, field, before + after)
+            return True
+    return False
+
+
+def fold(
+    chunks: Iterable[ChatCompletionChunk], usage: CompletionUsage
+) -> ChatCompletion:
+    """The whole answer that `chunks` make up."""
+    content: list[str] = []
+    reasoning: list[str] = []
+    finish_reason: FinishReason = "stop"
+    last: ChatCompletionChunk | None = None
+    for last in chunks:
+        for choice in last.choices:
+            content.append(choice.delta.content or "")
+            reasoning.append(choice.delta.reasoning_content or "")
+            finish_reason = choice.finish_reason or finish_reason
+    assert last is not None, "a finished turn has at least its last chunk"
+    message = ChatCompletionMessage(
+        content="".join(content), reasoning_content="".join(reasoning) or UNSET
+    )
+    return ChatCompletion(
+        id=last.id,
+        created=last.created,
+        model=last.model,
+        choices=[Choice(message=message, finish_reason=finish_reason)],
+        usage=usage,
+    )

@@ -1,0 +1,255 @@
+"""The request and response objects of OpenAI's API, as far as they act here.
+
+Field by field as in https://platform.openai.com/docs/api-reference/chat.
+Unknown fields of a request are accepted; `msgspec` checks those declared, and
+its messages name the JSON path of what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class TextPart(Struct, tag="text"):
+    """Text."""
+
+    text: str
+
+
+class ImageURL(Struct):
+    """Where an image is: a `data:` URI, or a remote URL."""
+
+    url: str
+    detail: str | None = None
+
+
+class ImagePart(Struct, tag="image_url"):
+    """An image."""
+
+    image_url: ImageURL
+
+
+class RefusalPart(Struct, tag="refusal"):
+    """What the assistant said when it refused."""
+
+    refusal: str
+
+
+class AudioPart(Struct, tag="input_audio"):
+    """Sound, which Claude does not take."""
+
+
+class FilePart(Struct, tag="file"):
+    """A file."""
+
+
+Part = TextPart | ImagePart | RefusalPart | AudioPart | FilePart
+
+
+class SystemMessage(Struct, tag="system", tag_field="role"):
+    """What the application wants of the model."""
+
+    content: str | list[Part]
+
+
+class DeveloperMessage(Struct, tag="developer", tag_field="role"):
+    """The newer name of a system message."""
+
+    content: str | list[Part]
+
+
+class UserMessage(Struct, tag="user", tag_field="role"):
+    """What the user says."""
+
+    content: str | list[Part]
+
+
+class AssistantMessage(Struct, tag="assistant", tag_field="role"):
+    """What the model said before."""
+
+    content: str | list[Part] | None = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
+
+
+class ToolMessage(Struct, tag="tool", tag_field="role"):
+    """The result of a tool call."""
+
+
+class FunctionMessage(Struct, tag="function", tag_field="role"):
+    """The result of a function call, in the old form."""
+
+
+ChatMessage = (
+    SystemMessage
+    | DeveloperMessage
+    | UserMessage
+    | AssistantMessage
+    | ToolMessage
+    | FunctionMessage
+)
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class StreamOptions(Struct):
+    """What a stream carries beside the answer."""
+
+    include_usage: bool | None = None
+
+
+class ChatCompletionRequest(Struct):
+    """The body of `POST /v1/chat/completions`.
+
+    What becomes of each field is said in `openai.parameters`.
+    """
+
+    messages: list[ChatMessage]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    response_format: Any = None
+    modalities: list[str] | None = None
+    audio: Any = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    web_search_options: Any = None
+    parallel_tool_calls: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    presence_penalty: Any = None
+    frequency_penalty: Any = None
+    logit_bias: Any = None
+    seed: Any = None
+    prediction: Any = None
+    verbosity: Any = None
+    service_tier: Any = None
+    store: Any = None
+    metadata: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+
+
+class PromptTokensDetails(Struct):
+    """How the prompt's tokens divide."""
+
+    cached_tokens: int = 0
+
+
+class CompletionTokensDetails(Struct):
+    """How the answer's tokens divide."""
+
+    reasoning_tokens: int = 0
+
+
+class CompletionUsage(Struct):
+    """Token counts; `prompt_tokens` includes those read from the cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ChoiceDelta(Struct, omit_defaults=True):
+    """What a chunk adds to the answer."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+
+
+class ChunkChoice(Struct, kw_only=True):
+    """The one choice of a chunk."""
+
+    index: int = 0
+    delta: ChoiceDelta
+    logprobs: None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChatCompletionChunk(Struct, kw_only=True):
+    """One event of a streamed answer; `usage` is left out unless asked for."""
+
+    id: str
+    object: str = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: CompletionUsage | UnsetType | None = UNSET
+
+
+class ChatCompletionMessage(Struct, kw_only=True):
+    """The whole answer."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    reasoning_content: str | UnsetType = UNSET
+    refusal: str | None = None
+
+
+class Choice(Struct, kw_only=True):
+    """The one choice of a completion."""
+
+    index: int = 0
+    message: ChatCompletionMessage
+    logprobs: None = None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Struct, kw_only=True):
+    """An answer that was not streamed."""
+
+    id: str
+    object: str = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: CompletionUsage
+
+
+class Model(Struct, kw_only=True):
+    """A model as `GET /v1/models` lists it; `created` is 0 where unknown."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str = "anthropic"
+
+
+class ModelList(Struct, kw_only=True):
+    """The answer to `GET /v1/models`."""
+
+    object: str = "list"
+    data: list[Model]
+
+
+class ErrorBody(Struct):
+    """What went wrong, in OpenAI's shape."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorResponse(Struct):
+    """Every answer that is not a success."""
+
+    error: ErrorBody

@@ -1,0 +1,1 @@
+"""A loopback stand-in for the model, and pytest fixtures around the real CLI."""
