@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import tempfile
-from typing import Any, ClassVar
+from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
@@ -20,6 +20,19 @@ from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
+
+DEMO_GREETING = """
+  The Claude gateway runs with canned answers. From another shell:
+
+    curl -N {base}/chat/completions \\
+      -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+      -d '{{"model": "sonnet", "stream": true,
+           "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+  For OpenAI clients:
+
+    export OPENAI_BASE_URL={base} OPENAI_API_KEY={key}
+"""
 
 
 class StandaloneServer(ServerApp):
@@ -58,8 +71,8 @@ class GatewayApp(ExtensionApp):
     load_other_extensions = False
     open_browser = False
     serverapp_class = StandaloneServer
-    classes: ClassVar[list[Any]] = [ServerApp, CLIManager, ModelCatalog]
-    flags: ClassVar[dict[str, Any]] = {
+    classes = [ServerApp, CLIManager, ModelCatalog]
+    flags = {
         "demo": (
             {"GatewayApp": {"demo": True}},
             "Answer from a built-in stand-in of the model: no login is needed.",
@@ -156,8 +169,7 @@ class GatewayApp(ExtensionApp):
         if self.demo:
             await self._start_demo()
         await self.manager.reap()
-        if self.standalone or self.demo:
-            self._greet()
+        self._greet()
 
     async def stop_extension(self) -> None:
         """End every CLI process."""
@@ -182,21 +194,14 @@ class GatewayApp(ExtensionApp):
     def _greet(self) -> None:
         assert self.serverapp is not None
         base = url_path_join(self.serverapp.connection_url, "v1")
+        self.log.info("Claude gateway: OPENAI_BASE_URL=%s", base)
+        if not self.demo:
+            return
+        # Only here is a key printed: this one opens nothing but canned answers,
+        # and the Jupyter server it belongs to prints it as well.
         key = "none" if self.keyless else self.serverapp.identity_provider.token
-        kind = "canned answers, no login needed" if self.demo else "Claude Code CLI"
-        self.log.info(
-            "Claude gateway (%s)\n\n"
-            "    OPENAI_BASE_URL=%s\n"
-            "    OPENAI_API_KEY=%s\n\n"
-            "    curl -N %s/chat/completions -H 'Authorization: Bearer %s' \\\n"
-            "      -H 'Content-Type: application/json' \\\n"
-            '      -d \'{"model": "sonnet", "stream": true, "messages": '
-            '[{"role": "user", "content": "Hello"}]}\'\n',
-            kind,
-            base,
-            key,
-            base,
-            key,
+        print(  # to be copied from the terminal, free of log prefixes
+            DEMO_GREETING.format(base=base, key=key), flush=True
         )
 
 

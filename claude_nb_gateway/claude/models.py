@@ -45,24 +45,19 @@ class ModelCatalog(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._descriptions: dict[str, str] = {}
+        self._reported: list[str] = []
         self.loaded = False
 
     def update(self, reported: list[dict[str, Any]]) -> None:
         """Take over what the CLI's `initialize` reports as ``models``."""
-        names: dict[str, str] = {}
-        for model in reported:
-            text = f"{model.get('displayName', '')}: {model.get('description', '')}"
-            names.setdefault(model.get("resolvedModel") or model["value"], text)
-        for model in reported:
-            names.setdefault(model["value"], names[model.get("resolvedModel", "")])
-        self._descriptions = names
+        ids = [model.get("resolvedModel") or model["value"] for model in reported]
+        self._reported = list(dict.fromkeys(ids + [m["value"] for m in reported]))
         self.loaded = True
 
     @property
     def ids(self) -> list[str]:
         """Every name a request may use, those of the CLI first."""
-        listed = [*self._descriptions, *self.extra_models, *self.model_aliases]
+        listed = [*self._reported, *self.extra_models, *self.model_aliases]
         return list(dict.fromkeys(listed))
 
     def resolve(self, name: str | None) -> str:
@@ -83,6 +78,6 @@ class ModelCatalog(LoggingConfigurable):
                 code="missing_required_parameter",
             )
         target = str(self.model_aliases.get(wanted, wanted))
-        if target not in self._descriptions and target not in self.extra_models:
+        if target not in self._reported and target not in self.extra_models:
             raise ModelNotFound(wanted, self.ids)
         return target

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -252,8 +253,26 @@ def end_all(processes: Sequence[psutil.Process], grace_seconds: float) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, stubborn = psutil.wait_procs(list(processes), timeout=grace_seconds)
-    for process in stubborn:
+    for process in _left_after(grace_seconds, processes):
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=grace_seconds)
+    _left_after(grace_seconds, processes)
+
+
+def _left_after(
+    seconds: float, processes: Sequence[psutil.Process]
+) -> list[psutil.Process]:
+    # Not psutil.wait_procs: to that, a zombie whose parent is slow to notice is
+    # still there.
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if _runs(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False

@@ -133,9 +133,12 @@ class Session:
         deadline = loop.time() + turn_timeout_seconds
         while self.in_turn:
             left = deadline - loop.time()
-            if left <= 0:
-                raise CLITimeout("end of its turn", turn_timeout_seconds)
-            batch = await self._batch(min(stall_timeout_seconds, left), "output")
+            try:
+                batch = await self._batch(min(stall_timeout_seconds, left), "output")
+            except CLITimeout:
+                if left > stall_timeout_seconds:
+                    raise
+                raise CLITimeout("end of its turn", turn_timeout_seconds) from None
             if any(isinstance(message, protocol.Result) for message in batch):
                 self.in_turn = False
             yield batch

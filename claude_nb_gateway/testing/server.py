@@ -1,0 +1,139 @@
+"""A real gateway in a process of its own, with the real CLI and a stand-in model."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from .demo import demo_environment
+
+KEY = "the-key-of-this-test"
+START_SECONDS = 30
+STOP_SECONDS = 15
+
+JUPYTER = (sys.executable, "-m", "jupyter")
+STANDALONE = ("claude-gateway",)
+EXTENSION = ("server", "--no-browser")
+
+_READY = re.compile(r"OPENAI_BASE_URL=(\S+)")
+
+
+@dataclass
+class Gateway:
+    """A running server: where it listens, its log, and the processes below it."""
+
+    process: subprocess.Popen[str]
+    base_url: str = ""
+    key: str = KEY
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def cli_processes(self) -> list[psutil.Process]:
+        """Every descendant of the server that is not Python."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            return [child for child in children if _is_cli(child)]
+        return []
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+
+def _is_cli(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "stream-json" in process.cmdline()
+    return False
+
+
+@contextlib.contextmanager
+def running_gateway(
+    directory: Path,
+    model_url: str,
+    *options: str,
+    command: Sequence[str] = EXTENSION,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Gateway]:
+    """Start `jupyter COMMAND OPTIONS` with its files below `directory`.
+
+    Its CLI asks `model_url`; its token is `KEY`. It is stopped at the end, with
+    SIGKILL if need be.
+
+    Raises
+    ------
+    RuntimeError
+        It did not start; the message is its log.
+    """
+    log: list[str] = []
+    process = subprocess.Popen(  # noqa: S603 - the arguments are the test's own
+        [*JUPYTER, *command, "--allow-root", "--ServerApp.port=0", *options],
+        env={**hermetic_environment(directory, model_url), **(env or {})},
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    ready = threading.Event()
+    reader = threading.Thread(target=_read, args=(process, log, ready), daemon=True)
+    reader.start()
+    try:
+        ready.wait(START_SECONDS)
+        found = _READY.search("".join(log))
+        if found is None:
+            raise RuntimeError("the gateway did not start:\n" + "".join(log))
+        yield Gateway(process, found[1], log=log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join(STOP_SECONDS)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def hermetic_environment(directory: Path, model_url: str) -> dict[str, str]:
+    """An environment in which Jupyter and the CLI touch only `directory`."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI"))
+    }
+    places = {
+        "JUPYTER_CONFIG_DIR": str(directory / "config"),
+        "JUPYTER_DATA_DIR": str(directory / "data"),
+        "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
+        "IPYTHONDIR": str(directory / "ipython"),
+    }
+    home = directory / "home"
+    home.mkdir(exist_ok=True)
+    return {
+        **kept,
+        **demo_environment(model_url, str(home)),
+        **places,
+        "JUPYTER_TOKEN": KEY,
+    }
+
+
+def _read(
+    process: subprocess.Popen[str], log: list[str], ready: threading.Event
+) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        log.append(line)
+        if _READY.search(line):
+            ready.set()
+    ready.set()  # it has ended: no use in waiting on

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import psutil
+import pytest
+
+from claude_nb_gateway.claude.manager import CLIManager
+from claude_nb_gateway.claude.turns import Conversation
+from claude_nb_gateway.conversation import answer
+from claude_nb_gateway.errors import (
+    CLIExited,
+    CLINotFound,
+    CLITimeout,
+    NotLoggedIn,
+    TooBusy,
+    UpstreamError,
+)
+from claude_nb_gateway.testing.model import Reply
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
+
+
+@pytest.fixture
+async def make():
+    managers = []
+
+    def make(**config):
+        manager = CLIManager(**config)
+        managers.append(manager)
+        return manager
+
+    yield make
+    for manager in managers:
+        await manager.shutdown()
+
+
+def question(text="hello", **options):
+    content = [{"type": "text", "text": text}]
+    return Conversation("sonnet", (), (), content, **options)
+
+
+async def run(manager, conversation=None):
+    conversation = conversation or question()
+    return [m async for batch in answer(manager, conversation) for m in batch]
+
+
+def processes():
+    return psutil.Process().children(recursive=True)
+
+
+async def test_answer_ends_with_a_result(make):
+    messages = await run(make())
+    assert messages[-1].result == "hello"
+
+
+async def test_shutdown_leaves_nothing(make, tmp_path):
+    before = processes()
+    manager = make()
+    await run(manager)
+    private = manager._directory
+    assert os.stat(private).st_mode & 0o777 == 0o700
+    await manager.shutdown()
+    assert processes() == before
+    assert not os.path.exists(private)
+    assert not os.listdir(tmp_path / "runtime")
+
+
+async def test_making_a_manager_starts_nothing(make):
+    before = processes()
+    make()
+    assert processes() == before
+
+
+async def test_a_spare_is_kept_after_the_first_request(make):
+    manager = make()
+    await run(manager)
+    await asyncio.wait_for(manager._refill, 10)
+    spare = manager._spares[0]
+    async with manager.session() as session:
+        assert session is spare
+
+
+async def test_dead_spare_is_not_handed_out(make):
+    manager = make()
+    await run(manager)
+    await asyncio.wait_for(manager._refill, 10)
+    process = manager._spares[0].process
+    os.kill(process.pid, signal.SIGKILL)
+    await asyncio.wait_for(process._exited.wait(), 5)
+    assert (await run(manager))[-1].result == "hello"
+
+
+async def test_idle_spares_are_culled(make):
+    manager = make(spare_idle_timeout_seconds=0.5)
+    await run(manager)
+    await asyncio.wait_for(manager._refill, 10)
+    process = psutil.Process(manager._spares[0].process.pid)
+    await asyncio.to_thread(process.wait, 10)
+    assert not manager._spares
+
+
+async def test_above_the_ceiling_a_request_waits_then_is_refused(make):
+    manager = make(max_processes=1, queue_timeout_seconds=0.2)
+    async with manager.session():
+        with pytest.raises(TooBusy) as error:
+            await run(manager)
+        assert error.value.retry_after_seconds >= 1
+    manager.queue_timeout_seconds = 20
+    assert (await run(manager))[-1].result == "hello"
+
+
+async def test_missing_cli_names_the_remedy(make):
+    manager = make(cli_path="/nowhere/claude")
+    with pytest.raises(CLINotFound, match="pip install claude-agent-sdk") as error:
+        await run(manager)
+    assert "/nowhere" not in error.value.message
+    assert "/nowhere" in error.value.detail
+
+
+async def test_no_login_names_the_remedy(make):
+    manager = make(cli_env={"ANTHROPIC_API_KEY": ""})
+    with pytest.raises(NotLoggedIn, match="/login"):
+        await run(manager)
+
+
+async def test_silent_turn_is_given_up(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager = make(stall_timeout_seconds=1.0)
+    with pytest.raises(CLITimeout, match="no output within 1 s"):
+        await run(manager)
+    assert await asyncio.to_thread(model.requests[0].abandoned.wait, 5)
+
+
+async def test_endless_turn_is_given_up(make, model):
+    model.script(Reply(["a"] * 1000, delay_seconds=0.05))
+    with pytest.raises(CLITimeout, match="end of its turn"):
+        await run(make(turn_timeout_seconds=1.5))
+
+
+async def test_killed_cli_is_told(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager = make()
+    with pytest.raises(CLIExited):
+        async for _ in answer(manager, question()):
+            for session in manager._lent:
+                os.kill(session.process.pid, signal.SIGKILL)
+
+
+async def test_hopeless_error_does_not_wait_for_the_clis_retries(make, model):
+    model.responder = lambda request: Reply(status=401)
+    manager = make(api_max_retries=10)
+    async with asyncio.timeout(5):
+        with pytest.raises(UpstreamError) as error:
+            await run(manager)
+    assert error.value.status == 401
+
+
+async def test_unreachable_api_is_an_upstream_error(make):
+    manager = make(cli_env={"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"})
+    with pytest.raises(UpstreamError) as error:
+        await run(manager)
+    assert error.value.status is None
+    assert "127.0.0.1" not in error.value.message
+
+
+async def test_leaving_early_interrupts_the_turn(make, model):
+    model.script(Reply(["a"] * 1000, delay_seconds=0.05))
+    async for batch in (turn := answer(make(), question())):
+        if any(type(message).__name__ == "StreamEvent" for message in batch):
+            break
+    await turn.aclose()
+    assert await asyncio.to_thread(model.requests[0].abandoned.wait, 1)
+
+
+async def test_environment_of_the_cli_holds_no_secret(make, monkeypatch):
+    monkeypatch.setenv("JUPYTER_TOKEN", "secret-token")
+    async with make().session() as session:
+        environment = psutil.Process(session.process.pid).environ()
+    assert "secret-token" not in environment.values()
+
+
+async def test_settings_reach_the_model(make, model):
+    await run(make(), question(effort="low", max_output_tokens=77))
+    body = model.requests[0].body
+    assert body["max_tokens"] == 77
+    assert body["output_config"]["effort"] == "low"

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import openai
+import pytest
+
+from claude_nb_gateway.testing.demo import demo_environment
+from claude_nb_gateway.testing.model import ModelServer
+from claude_nb_gateway.testing.server import Gateway
+
+pytest_plugins = ["claude_nb_gateway.testing.fixtures"]
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def log():
+    return logging.getLogger("test")
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    with client_of(gateway) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(client):
+    """One question, one answer; what else the test wants goes to `create`."""
+
+    def ask(*messages, model="sonnet", **options):
+        return client.chat.completions.create(
+            model=model,
+            messages=[
+                {"role": "user", "content": message}
+                if isinstance(message, str)
+                else {"role": message[0], "content": message[1]}
+                for message in messages
+            ],
+            **options,
+        )
+
+    return ask
+
+
+@contextmanager
+def client_of(gateway: Gateway, **options) -> Iterator[openai.OpenAI]:
+    """The official client, which does not hide a failure by trying again."""
+    options = {"api_key": gateway.key, "max_retries": 0, "timeout": 30} | options
+    with openai.OpenAI(base_url=gateway.base_url, **options) as client:
+        yield client
+
+
+@pytest.fixture
+def cli_environment(model: ModelServer, tmp_path, monkeypatch):
+    """This process's environment, in which the CLI asks the stand-in."""
+    for name, value in demo_environment(model.url, str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
