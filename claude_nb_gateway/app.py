@@ -41,7 +41,6 @@ class StandaloneServer(ServerApp):
     No kernels, no files, no terminals: they would be open wherever the gateway is.
     """
 
-    name = "jupyter-claude-gateway-server"
     default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
     # Defaults of their own, so that command line and files still decide.

@@ -172,6 +172,8 @@ class NotFoundHandler(GatewayHandler):
     async def prepare(self) -> None:  # type: ignore[override]
         """Answer 404 to whoever may ask at all."""
         await super().prepare()
+        if not self.current_user:
+            raise _unauthorized()
         raise APIError(
             404,
             f"There is no {self.request.method} {self.request.path} here.",

@@ -115,6 +115,7 @@ class CLIManager(LoggingConfigurable):
         self._catalog_lock = asyncio.Lock()
         self._directory = ""
         self._ledger: Ledger | None = None
+        self._recording = asyncio.Lock()
         self._closing = False
 
     @property
@@ -189,7 +190,7 @@ class CLIManager(LoggingConfigurable):
         if self._refill is not None:
             self._refill.cancel()
         for session in list(self._sessions):
-            self._own(self._close(session))
+            self._own(self._retire(session))
         while self._tasks:
             await asyncio.wait(self._tasks)
         await asyncio.to_thread(self._forget)
@@ -268,9 +269,10 @@ class CLIManager(LoggingConfigurable):
             await self._record()
 
     async def _record(self) -> None:
-        if self._ledger is not None and not self._closing:
-            pids = [session.process.pid for session in self._sessions]
-            await asyncio.to_thread(self._ledger.write, pids)
+        async with self._recording:
+            if self._ledger is not None and not self._closing:
+                pids = [session.process.pid for session in self._sessions]
+                await asyncio.to_thread(self._ledger.write, pids)
 
     def _forget(self) -> None:
         if self._ledger is not None:

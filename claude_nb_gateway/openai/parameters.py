@@ -10,6 +10,17 @@ import msgspec
 from ..errors import InvalidRequest
 from .types import ChatCompletionRequest
 
+#: What the answer follows.
+HONOURED = (
+    "messages",
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "reasoning_effort",
+)
+
 #: Accepted and without effect on the answer: the CLI cannot be told of them.
 WITHOUT_EFFECT = (
     "temperature",

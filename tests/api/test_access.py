@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import http.cookies
+import re
+
+import httpx
+import openai
+import pytest
+
+from ..conftest import client_of
+
+BODY = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def chat(gateway, **options):
+    return httpx.post(f"{gateway.base_url}/chat/completions", timeout=30, **options)
+
+
+def error_of(response):
+    error = response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    return error
+
+
+@pytest.mark.parametrize("key", ["wrong", "sk-1", "a b"])
+def test_wrong_key_is_an_authentication_error(gateway, key):
+    with (
+        client_of(gateway, api_key=key) as client,
+        pytest.raises(openai.AuthenticationError, match="API key"),
+    ):
+        client.chat.completions.create(**BODY)
+
+
+@pytest.mark.parametrize("path", ["models", "models/opus", "nothing"])
+def test_no_key_is_unauthorized(gateway, path):
+    response = httpx.get(f"{gateway.base_url}/{path}")
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert error_of(response)["code"] == "invalid_api_key"
+
+
+def test_post_without_key_is_unauthorized_not_xsrf(gateway):
+    response = chat(gateway, json=BODY)
+    assert response.status_code == 401
+    assert "xsrf" not in response.text
+
+
+@pytest.fixture
+def logged_in(gateway):
+    """A browser: cookies, no header."""
+    root = gateway.base_url.removesuffix("/v1")
+    with httpx.Client(base_url=root) as browser:
+        browser.get("/login", params={"token": gateway.key}, follow_redirects=True)
+        yield browser
+
+
+def test_cookie_without_xsrf_token_is_refused(logged_in):
+    response = logged_in.post("/v1/chat/completions", json=BODY)
+    assert response.status_code == 403
+    assert "_xsrf" in error_of(response)["message"]
+
+
+def test_cookie_with_xsrf_token_is_let_in(logged_in):
+    cookies = http.cookies.SimpleCookie("; ".join(logged_in.cookies))
+    assert cookies is not None
+    headers = {"X-XSRFToken": logged_in.cookies["_xsrf"]}
+    response = logged_in.post(
+        "/v1/chat/completions", json=BODY, headers=headers, timeout=30
+    )
+    assert response.status_code == 200
+
+
+def test_key_of_the_server_is_not_in_its_log(gateway):
+    httpx.get(f"{gateway.base_url}/models", params={"token": gateway.key})
+    assert not re.search(re.escape(gateway.key), "".join(gateway.log))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("POST", "", 404),
+        ("DELETE", "/models", 405),
+        ("GET", "/chat/completions", 405),
+    ],
+)
+def test_wrong_path_or_method_has_our_shape(gateway, method, path, status):
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    response = httpx.request(method, gateway.base_url + path, headers=headers)
+    assert response.status_code == status
+    assert error_of(response)["type"] == "invalid_request_error"
+
+
+def test_bad_json_is_a_bad_request(gateway):
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    response = chat(gateway, content=b"{", headers=headers)
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "invalid_json"
+
+
+def test_too_large_a_body_is_refused(gateway):
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    response = chat(gateway, content=b" " * (2**25 + 1), headers=headers)
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "request_too_large"
+
+
+def test_alone_no_key_is_needed(standalone_gateway):
+    assert chat(standalone_gateway, json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Origin": "https://evil.example"}, 403, "foreign_origin"),
+        ({"Origin": "null"}, 403, "foreign_origin"),
+        ({"Host": "evil.example"}, 403, "foreign_host"),
+        ({"Host": "evil.example:8000"}, 403, "foreign_host"),
+        ({"Host": "127.0.0.1.evil.example"}, 403, "foreign_host"),
+        ({"Host": "10.0.0.1"}, 403, "foreign_host"),
+        ({"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+        (
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            415,
+            "unsupported_media_type",
+        ),
+    ],
+)
+def test_alone_foreign_callers_are_refused(
+    standalone_gateway, model, headers, status, code
+):
+    response = chat(
+        standalone_gateway,
+        content=b"{}",
+        headers={"Content-Type": "application/json", **headers},
+    )
+    assert response.status_code == status
+    assert error_of(response)["code"] == code
+    assert model.requests == []
+
+
+def test_alone_its_own_origin_is_let_in(standalone_gateway):
+    origin = standalone_gateway.base_url.removesuffix("/v1")
+    response = chat(standalone_gateway, json=BODY, headers={"Origin": origin})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["contents", "kernels", "terminals", "sessions"])
+def test_alone_nothing_of_a_notebook_server_is_there(standalone_gateway, path):
+    root = standalone_gateway.base_url.removesuffix("/v1")
+    headers = {"Authorization": f"Bearer {standalone_gateway.key}"}
+    assert httpx.get(f"{root}/api/{path}", headers=headers).status_code == 404

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from claude_nb_gateway.errors import InvalidRequest
+from claude_nb_gateway.openai.parameters import decode_request, fields_without_effect
+
+MESSAGES = [{"role": "user", "content": "q"}]
+
+
+def decode(**fields):
+    return decode_request(msgspec.json.encode({"messages": MESSAGES, **fields}))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'"text"', b"null", b"[]"])
+def test_what_is_no_json_object_is_refused(body):
+    with pytest.raises(InvalidRequest):
+        decode_request(body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": "hi"}, "messages"),
+        ({"messages": [{"role": "king", "content": "q"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
+        ({"messages": [{"role": "user"}]}, "messages[0]"),
+        ({"model": 1}, "model"),
+        ({"stream": "yes"}, "stream"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+    ],
+)
+def test_field_of_a_wrong_type_is_named(fields, param):
+    with pytest.raises(InvalidRequest) as error:
+        decode(**fields)
+    assert error.value.param == param
+    assert param in error.value.message
+
+
+def test_missing_messages_are_named():
+    with pytest.raises(InvalidRequest) as error:
+        decode_request(b"{}")
+    assert error.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", 2),
+        ("stop", ["END"]),
+        ("logprobs", True),
+        ("top_logprobs", 3),
+        ("tools", [{"type": "function"}]),
+        ("tool_choice", "required"),
+        ("response_format", {"type": "json_object"}),
+        ("modalities", ["text", "audio"]),
+        ("audio", {"voice": "alloy"}),
+        ("web_search_options", {}),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(name, value):
+    with pytest.raises(InvalidRequest) as error:
+        decode(**{name: value})
+    assert error.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", 1),
+        ("stop", []),
+        ("logprobs", False),
+        ("tools", []),
+        ("tool_choice", "auto"),
+        ("response_format", {"type": "text"}),
+        ("modalities", ["text"]),
+        ("temperature", None),
+        ("from_the_future", {"x": 1}),
+    ],
+)
+def test_what_changes_nothing_passes(name, value):
+    assert fields_without_effect(decode(**{name: value})) == []
+
+
+def test_fields_without_effect_are_reported():
+    request = decode(temperature=0.5, seed=1, user="me")
+    assert set(fields_without_effect(request)) == {"temperature", "seed", "user"}

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import openai
+import psutil
+import pytest
+
+from claude_nb_gateway.api import sse
+from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.testing.server import (
+    KEY,
+    STANDALONE,
+    hermetic_environment,
+    running_gateway,
+)
+
+from .conftest import client_of
+
+QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@contextlib.contextmanager
+def mid_turn(gateway, model, tokens=1):
+    """A turn whose first tokens have come, 50 ms apart, and whose end never will."""
+    model.script(Reply(["a"] * tokens, hang="after", delay_seconds=0.05))
+    with client_of(gateway) as client:
+        stream = client.chat.completions.create(**QUESTION, stream=True)
+        for _ in range(1 + tokens):
+            next(stream)
+        yield
+        with contextlib.suppress(openai.OpenAIError, OSError):
+            stream.close()
+
+
+def left_after(seconds, processes):
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return [p for p in alive if p.is_running() and p.status() != "zombie"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_cli_is_left_however_the_server_ends(tmp_path, model, number):
+    with (
+        running_gateway(tmp_path, model.url, command=STANDALONE) as gateway,
+        mid_turn(gateway, model),
+    ):
+        processes = gateway.cli_processes
+        assert processes
+        gateway.process.send_signal(number)
+        assert not left_after(2, processes)
+        assert gateway.process.wait(10) is not None
+    assert model.requests[-1].abandoned.wait(1)
+
+
+def test_reloading_leaves_no_cli(tmp_path, model):
+    options = ("--ServerApp.autoreload=True",)
+    with (
+        running_gateway(tmp_path, model.url, *options, command=STANDALONE) as gateway,
+        mid_turn(gateway, model, tokens=30),  # the first look is after 0.5 s
+    ):
+        processes = gateway.cli_processes
+        assert processes
+        os.utime(sse.__file__)  # a source file changes
+        assert not left_after(2, processes)
+        assert gateway.process.poll() is None
+
+
+def test_installed_but_unused_it_starts_nothing(tmp_path, model):
+    with running_gateway(tmp_path, model.url) as gateway:
+        assert gateway.cli_processes == []
+
+
+def test_it_works_below_a_base_url(tmp_path, model):
+    options = ("--ServerApp.base_url=/user/me/",)
+    with running_gateway(tmp_path, model.url, *options) as gateway:
+        assert gateway.base_url.endswith("/user/me/v1")
+        with client_of(gateway) as client:
+            answer = client.chat.completions.create(**QUESTION)
+    assert answer.choices[0].message.content == "hi"
+
+
+def start_and_fail(tmp_path, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "jupyter", *STANDALONE, "--allow-root", *options],
+        env=hermetic_environment(tmp_path, "http://127.0.0.1:9"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "*", ""])
+def test_alone_beyond_loopback_it_does_not_start_without_a_key(tmp_path, address):
+    ended = start_and_fail(tmp_path, f"--ServerApp.ip={address}", "--port=0")
+    assert ended.returncode == 1
+    assert "--require-auth" in ended.stderr
+
+
+def test_taken_port_is_an_error(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = start_and_fail(tmp_path, f"--port={port}")
+    assert ended.returncode == 1
+    assert f"port {port} is not available" in ended.stderr
+
+
+def test_alone_with_require_auth_a_key_is_needed(tmp_path, model):
+    with running_gateway(
+        tmp_path, model.url, "--require-auth", command=STANDALONE
+    ) as gateway:
+        with client_of(gateway) as client:
+            assert client.chat.completions.create(**QUESTION)
+        with (
+            client_of(gateway, api_key="wrong") as client,
+            pytest.raises(openai.AuthenticationError),
+        ):
+            client.chat.completions.create(**QUESTION)
+
+
+def test_demo_says_that_it_is_canned(tmp_path):
+    with (
+        running_gateway(tmp_path, "", "--demo", command=STANDALONE) as gateway,
+        client_of(gateway) as client,
+    ):
+        answer = client.chat.completions.create(**QUESTION)
+        assert "canned answer" in answer.choices[0].message.content
+
+
+def test_demo_prints_a_line_to_paste(tmp_path):
+    with running_gateway(tmp_path, "", "--GatewayApp.demo=True") as gateway:
+        gateway.stop()
+    log = "".join(gateway.log)
+    command = log[log.index("curl -N") : log.index("For OpenAI clients")]
+    assert gateway.base_url in command
+    assert KEY in command
+
+
+def test_cli_that_is_missing_is_a_503(tmp_path, model):
+    options = ("--CLIManager.cli_path=/nowhere/claude",)
+    with (
+        running_gateway(tmp_path, model.url, *options) as gateway,
+        client_of(gateway) as client,
+        pytest.raises(openai.InternalServerError) as error,
+    ):
+        client.chat.completions.create(**QUESTION)
+    assert error.value.status_code == 503
+    assert "pip install claude-agent-sdk" in error.value.message
+    assert "/nowhere" not in error.value.message
+
+
+def test_at_the_ceiling_a_request_is_told_to_come_back(tmp_path, model):
+    options = ("--CLIManager.max_processes=1", "--CLIManager.queue_timeout_seconds=0.1")
+    with (
+        running_gateway(tmp_path, model.url, *options) as gateway,
+        mid_turn(gateway, model),
+        client_of(gateway) as client,
+        pytest.raises(openai.RateLimitError) as error,
+    ):
+        client.chat.completions.create(**QUESTION)
+    assert int(error.value.response.headers["retry-after"]) >= 1
+
+
+def test_alias_and_default_model(tmp_path, model):
+    options = (
+        "--ModelCatalog.model_aliases={'gpt-4o': 'haiku'}",
+        "--ModelCatalog.default_model=gpt-4o",
+    )
+    with (
+        running_gateway(tmp_path, model.url, *options) as gateway,
+        client_of(gateway) as client,
+    ):
+        client.chat.completions.create(**QUESTION | {"model": "gpt-4o"})
+        client.post(
+            "/chat/completions",
+            body={"messages": QUESTION["messages"]},
+            cast_to=object,
+        )
+    models = [request.body["model"] for request in model.requests]
+    assert len(models) == 2
+    assert all("haiku" in name for name in models)
+
+
+def test_silent_stream_is_kept_alive(tmp_path, model):
+    model.script(Reply(["a"], first_delay_seconds=1.0))
+    options = ("--GatewayApp.keepalive_seconds=0.2",)
+    with (
+        running_gateway(tmp_path, model.url, *options) as gateway,
+        client_of(gateway) as client,
+        client.chat.completions.with_streaming_response.create(
+            **QUESTION, stream=True
+        ) as response,
+    ):
+        lines = [line for line in response.iter_lines() if line]
+    assert lines[0] == ": keep-alive"
+    assert lines[-1] == "data: [DONE]"
+
+
+def test_runtime_files_are_gone_afterwards(tmp_path, model):
+    with running_gateway(tmp_path, model.url) as gateway:
+        with client_of(gateway) as client:
+            client.chat.completions.create(**QUESTION)
+        assert gateway.stop() == 0
+    left = [n for n in os.listdir(tmp_path / "runtime") if "claude" in n]
+    assert left == []
