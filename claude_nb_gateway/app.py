@@ -25,7 +25,8 @@ DEMO_GREETING = """
   The Claude gateway runs with canned answers. From another shell:
 
     curl -N {base}/chat/completions \\
-      -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+      -H 'Authorization: Bearer {key}' \\
+      -H 'Content-Type: application/json' \\
       -d '{{"model": "sonnet", "stream": true,
            "messages": [{{"role": "user", "content": "Hello"}}]}}'
 
@@ -68,7 +69,6 @@ class GatewayApp(ExtensionApp):
     description = "An OpenAI-compatible gateway over the Claude Code CLI."
     extension_url = "/v1/models"
     load_other_extensions = False
-    open_browser = False
     serverapp_class = StandaloneServer
     classes = [ServerApp, CLIManager, ModelCatalog]
     flags = {
@@ -106,6 +106,10 @@ class GatewayApp(ExtensionApp):
         help="A stream that is silent for so long gets a comment, for proxies.",
     )
     manager = Instance(CLIManager)
+
+    @default("open_browser")
+    def _default_open_browser(self) -> bool:
+        return False
 
     @default("manager")
     def _default_manager(self) -> CLIManager:

@@ -16,6 +16,10 @@ from .turns import Turn
 # With so many messages unread the pipe is left to fill, which slows the CLI.
 INBOX_LIMIT = 4_096
 
+# The Messages API refuses a thinking budget that is not below `max_tokens`, and
+# the least budget is this. The CLI asks for it with models that do not adapt.
+LEAST_THINKING_TOKENS = 1_024
+
 
 class Session:
     """A conversation on `process`; runs one turn at a time.
@@ -95,6 +99,8 @@ class Session:
             settings["env"] = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": limit}
         if settings:
             await self.control("apply_flag_settings", settings=settings)
+        if max_output_tokens is not None and max_output_tokens <= LEAST_THINKING_TOKENS:
+            await self.control("set_max_thinking_tokens", max_thinking_tokens=0)
 
     async def seed(self, history: Iterable[Turn]) -> None:
         """Record `history` as real turns, in order, without asking anything."""

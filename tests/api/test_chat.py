@@ -207,6 +207,12 @@ def test_answer_at_the_limit_is_cut_and_not_continued(ask, model):
     assert model.requests[0].body["max_tokens"] == 5
 
 
+def test_low_limit_leaves_no_room_to_think(ask, model):
+    ask("hi", model="claude-sonnet-4-20250514", max_tokens=100)
+    thinking = model.requests[0].body.get("thinking", {})
+    assert thinking.get("type") != "enabled"
+
+
 def test_refusal_is_content_filter(ask, model):
     model.script(Reply(["I"], stop_reason="refusal"))
     assert ask("hi").choices[0].finish_reason == "content_filter"

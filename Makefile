@@ -1,0 +1,71 @@
+# Each target makes the virtual environment it needs: only python3, make and git
+# have to be there. PORT, PYTHON and VENV can be set on the command line.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN := $(VENV)/bin
+# Jupyter wants to be told that it is root on purpose, as in a container.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help install start start-prod lab demo test test-install test-real check \
+	format kill clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --editable '.[lab]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.base ## install the gateway into .venv
+
+start: $(VENV)/.base ## the gateway alone on port 8000, reloading on changes
+	$(BIN)/jupyter claude-gateway $(AS_ROOT) --port=$(PORT) --autoreload
+
+start-prod: $(VENV)/.base ## the gateway alone on port 8000
+	$(BIN)/jupyter claude-gateway $(AS_ROOT) --port=$(PORT)
+
+lab: $(VENV)/.lab ## JupyterLab with the gateway
+	$(BIN)/jupyter lab $(AS_ROOT)
+
+demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
+	$(BIN)/jupyter lab $(AS_ROOT) --no-browser --GatewayApp.demo=True
+
+test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
+	$(BIN)/python -m pytest
+
+test-install: $(VENV)/.dev ## a plain install and one from the sdist enable it
+	$(BIN)/python scripts/check_install.py
+
+test-real: $(VENV)/.dev ## ask the gateway that runs on PORT, with your own login
+	$(BIN)/python scripts/smoke.py http://127.0.0.1:$(PORT)/v1
+
+check: $(VENV)/.dev ## format, lint, types, generated documentation
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/options.py --check README.md
+
+format: $(VENV)/.dev ## format the code and write the generated documentation
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/options.py README.md
+
+kill: $(VENV)/.base ## stop the gateway that listens on PORT
+	$(BIN)/python scripts/kill_port.py $(PORT)
+
+clean: ## remove the virtual environment and all caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
