@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import secrets
+import sys
 import tempfile
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
@@ -18,8 +22,11 @@ from .api.chat import ChatCompletionsHandler
 from .api.models import ModelHandler, ModelsHandler
 from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
+from .connection import Connection, remove_connection, write_connection
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
+
+ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 DEMO_GREETING = """
   The Claude gateway runs with canned answers. From another shell:
@@ -76,6 +83,10 @@ class GatewayApp(ExtensionApp):
             {"GatewayApp": {"demo": True}},
             "Answer from a built-in stand-in of the model: no login is needed.",
         ),
+        "embedded": (
+            {"GatewayApp": {"embedded": True, "require_auth": True}},
+            "Serve the process that starts this one, and end with it.",
+        ),
         "require-auth": (
             {"GatewayApp": {"require_auth": True}},
             "Ask for a key even when standing alone on loopback.",
@@ -88,6 +99,12 @@ class GatewayApp(ExtensionApp):
         help="""Ask for a key also when the gateway stands alone: the token of the
         server. On any address but loopback it does not start without. As an
         extension of a Jupyter server that server's authentication holds.""",
+    )
+    embedded = Bool(
+        False,
+        config=True,
+        help="""Serve the process that started this one: print the connection as a
+        line of JSON on standard output, and end when standard input does.""",
     )
     demo = Bool(
         False,
@@ -117,6 +134,7 @@ class GatewayApp(ExtensionApp):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.kernel_key = secrets.token_urlsafe(32)
         self._demo_model: ModelServer | None = None
         self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
 
@@ -172,15 +190,40 @@ class GatewayApp(ExtensionApp):
         if self.demo:
             await self._start_demo()
         await self.manager.reap()
+        await asyncio.to_thread(write_connection, os.getpid(), self.connection)
+        if self.embedded:
+            print(self.connection.to_json(), flush=True)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(sys.stdin.fileno(), self._stdin_readable)
         self._greet()
 
     async def stop_extension(self) -> None:
         """End every CLI process."""
+        await asyncio.to_thread(remove_connection, os.getpid())
         await self.manager.shutdown()
         if self._demo_model is not None:
             await self._demo_model.stop()
         if self._demo_directory is not None:
             await asyncio.to_thread(self._demo_directory.cleanup)
+
+    @property
+    def connection(self) -> Connection:
+        """How programs on this machine reach ``/v1``, and nothing else, of us."""
+        server = self.serverapp
+        assert server is not None
+        local = urlsplit(server.local_url)
+        address = "" if _is_loopback(server) or server.ip in ANY_ADDRESS else server.ip
+        netloc = f"{address}:{server.port}" if address else local.netloc
+        base_url = url_path_join(f"{local.scheme}://{netloc}", server.base_url, "v1")
+        return Connection(base_url, self.kernel_key, server.certfile or None)
+
+    def _stdin_readable(self) -> None:
+        # Nobody ever writes: it becomes readable when its other end is closed,
+        # which happens however that process ends.
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sys.stdin.fileno())
+        assert self.serverapp is not None
+        self.serverapp.stop()
 
     def current_activity(self) -> dict[str, int] | None:
         """What keeps a server that shuts down when idle: the running turns."""
@@ -217,4 +260,6 @@ def _is_loopback(server: ServerApp) -> bool:
         return False
 
 
-main = GatewayApp.launch_instance
+def main() -> None:
+    """Run `jupyter claude-gateway`."""
+    GatewayApp.launch_instance()  # type: ignore[no-untyped-call]

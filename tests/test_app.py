@@ -128,7 +128,7 @@ def test_demo_says_that_it_is_canned(tmp_path):
         client_of(gateway) as client,
     ):
         answer = client.chat.completions.create(**QUESTION)
-        assert "canned answer" in answer.choices[0].message.content
+        assert "answer is canned" in answer.choices[0].message.content
 
 
 def test_demo_prints_a_line_to_paste(tmp_path):

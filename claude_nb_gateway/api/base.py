@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -27,6 +28,9 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Stands for whoever can reach a gateway that asks for no key.
 LOCAL_USER = User(username="local", name="local", display_name="Local client")
+
+# Stands for the kernels of this server, which hold the key of its runtime file.
+KERNEL_USER = User(username="kernel", name="kernel", display_name="Kernel")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,6 +67,10 @@ class GatewayHandler(APIHandler):
         """Let the caller in, or raise."""
         self._task = asyncio.current_task()
         self._refuse_large_body()
+        if self._has_kernel_key():
+            self.check_host()
+            self.current_user = self._jupyter_current_user = KERNEL_USER
+            return
         if self.gateway.keyless:
             self._refuse_foreign_callers()
             self.current_user = self._jupyter_current_user = LOCAL_USER
@@ -109,6 +117,13 @@ class GatewayHandler(APIHandler):
         self.client_gone = True
         if self._task is not None:
             self._task.cancel()
+
+    def _has_kernel_key(self) -> bool:
+        scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
+        expected = self.gateway.kernel_key
+        return scheme.lower() == "bearer" and hmac.compare_digest(
+            key.strip().encode(), expected.encode()
+        )
 
     def _refuse_large_body(self) -> None:
         limit = self.gateway.max_request_bytes

@@ -39,11 +39,8 @@ class ChatCompletionsHandler(GatewayHandler):
                 raise
 
     async def _answer(self, request: ChatCompletionRequest) -> None:
-        options = request.stream_options
-        builder = ChunkBuilder(
-            request.model or "",
-            include_usage=bool(request.stream and options and options.include_usage),
-        )
+        options = request.stream_options if request.stream else None
+        builder = ChunkBuilder(request.model or "", options)
         async with aclosing(self._chunks(request, builder)) as chunks:  # type: ignore[type-var]
             if request.stream:
                 await self._stream(chunks)

@@ -9,7 +9,24 @@ from typing import Any
 import msgspec
 from tornado.web import RequestHandler
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+
+# JSON lets these through, and readers that cut lines as `str.splitlines` does
+# would cut an event in two.
+_LINE_BREAKS = {
+    "\x85".encode(): rb"\u0085",
+    "\u2028".encode(): rb"\u2028",
+    "\u2029".encode(): rb"\u2029",
+}
+
+
+def frame(event: Any) -> bytes:
+    """`event` as JSON in one server-sent event."""
+    data = _encoder.encode(event)
+    if not data.isascii():
+        for character, escaped in _LINE_BREAKS.items():
+            data = data.replace(character, escaped)
+    return b"data: %b\n\n" % data
 
 
 class EventStream:
@@ -33,7 +50,7 @@ class EventStream:
 
         Returns whether the client was too slow to take them at once.
         """
-        frames = b"".join(b"data: %b\n\n" % _encode(event) for event in events)
+        frames = b"".join(map(frame, events))
         return await self._write(frames) if frames else False
 
     async def done(self) -> None:

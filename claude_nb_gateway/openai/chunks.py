@@ -22,6 +22,7 @@ from ..claude.protocol import (
     MessageStart,
     Result,
     StreamEvent,
+    System,
     Usage,
 )
 from ..errors import UpstreamError
@@ -36,6 +37,8 @@ from .types import (
     CompletionUsage,
     FinishReason,
     PromptTokensDetails,
+    SessionInfo,
+    StreamOptions,
 )
 
 FINISH_REASONS: dict[str | None, FinishReason] = {
@@ -52,13 +55,16 @@ class ChunkBuilder:
     After `finished` is set the rest of the turn is of no interest.
     """
 
-    def __init__(self, model: str, *, include_usage: bool = False) -> None:
+    def __init__(self, model: str, options: StreamOptions | None = None) -> None:
+        options = options or StreamOptions()
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
         self.created = int(time.time())
         self.model = model
         self.usage = completion_usage(None)
         self.finished = False
-        self._include_usage = include_usage
+        self.session = SessionInfo("")
+        self._include_usage = bool(options.include_usage)
+        self._include_session = bool(options.include_session)
         self._started = False
         self._streaming = False
         self._message_id = ""
@@ -81,8 +87,11 @@ class ChunkBuilder:
         elif isinstance(message, Assistant):
             if message.parent_tool_use_id is None and message.error is None:
                 return self._whole(message.message)
+        elif isinstance(message, System):
+            self.session.id = message.session_id or self.session.id
         elif isinstance(message, Result):
             self.usage = completion_usage(message.usage)
+            self.session.cost_usd = message.total_cost_usd
             return self._finish(message.stop_reason)
         return []
 
@@ -141,9 +150,10 @@ class ChunkBuilder:
         self.finished = True
         chunks = [] if self._started else self._start(ApiMessage())
         chunks.append(self._chunk(ChoiceDelta(), reason))
-        if self._include_usage:
+        if self._include_usage or self._include_session:
             last = self._chunk(None)
-            last.usage = self.usage
+            last.usage = self.usage if self._include_usage else UNSET
+            last.session = self.session if self._include_session else UNSET
             chunks.append(last)
         return chunks
 

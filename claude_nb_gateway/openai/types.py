@@ -95,9 +95,10 @@ ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "
 
 
 class StreamOptions(Struct):
-    """What a stream carries beside the answer."""
+    """What a stream carries beside the answer; `include_session` is our own."""
 
     include_usage: bool | None = None
+    include_session: bool | None = None
 
 
 class ChatCompletionRequest(Struct):
@@ -184,8 +185,19 @@ class ChunkChoice(Struct, kw_only=True):
     finish_reason: FinishReason | None = None
 
 
+class SessionInfo(Struct):
+    """Of the Claude Code session that answered; `cost_usd` is the turn's."""
+
+    id: str
+    cost_usd: float | None = None
+
+
 class ChatCompletionChunk(Struct, kw_only=True):
-    """One event of a streamed answer; `usage` is left out unless asked for."""
+    """One event of a streamed answer.
+
+    `usage` and `session` are left out unless asked for; then they are in the
+    last chunk, `usage` null before.
+    """
 
     id: str
     object: str = "chat.completion.chunk"
@@ -193,6 +205,7 @@ class ChatCompletionChunk(Struct, kw_only=True):
     model: str
     choices: list[ChunkChoice]
     usage: CompletionUsage | UnsetType | None = UNSET
+    session: SessionInfo | UnsetType = UNSET
 
 
 class ChatCompletionMessage(Struct, kw_only=True):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from .model import RecordedRequest, Reply, Responder
 
-NOTICE = "This is a canned answer: the gateway runs with --demo, without a model."
+NOTICE = (
+    "**This answer is canned**: the gateway runs in demo mode, with the real CLI and "
+    "a stand-in for the model."
+)
 
 
 def demo_environment(url: str, directory: str) -> dict[str, str]:
@@ -22,15 +25,25 @@ def demo_environment(url: str, directory: str) -> dict[str, str]:
 
 
 def demo_reply(delay_seconds: float) -> Responder:
-    """A responder that says it is canned and what it was asked."""
+    """A responder that says it is canned, and what of the conversation reached it."""
 
     def respond(request: RecordedRequest) -> Reply:
-        turns = request.turns
-        question = turns[-1][1] if turns else ""
-        heard = question if len(question) <= 200 else question[:200] + "…"
-        text = f"{NOTICE}\n\nTurn {(len(turns) + 1) // 2} of this conversation: {heard}"
-        words = text.split(" ")
+        words = demo_text(request).split(" ")
         deltas = [word + " " for word in words[:-1]] + words[-1:]
         return Reply(deltas, delay_seconds=delay_seconds)
 
     return respond
+
+
+def demo_text(request: RecordedRequest) -> str:
+    """The canned answer to `request`, in Markdown."""
+    questions = [text for role, text in request.turns if role == "user"]
+    told = [NOTICE, "You asked:", _quoted(questions[-1])]
+    if len(questions) > 1:
+        told += ["Earlier in this conversation:", *map(_quoted, questions[:-1])]
+    return "\n\n".join(told)
+
+
+def _quoted(text: str) -> str:
+    short = text if len(text) <= 200 else text[:200] + "…"
+    return "\n".join(f"> {line}" for line in short.splitlines())

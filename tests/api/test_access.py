@@ -3,7 +3,7 @@ from __future__ import annotations
 import http.cookies
 import re
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -13,7 +13,7 @@ BODY = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def chat(gateway, **options):
-    return httpx.post(f"{gateway.base_url}/chat/completions", timeout=30, **options)
+    return httpx2.post(f"{gateway.base_url}/chat/completions", timeout=30, **options)
 
 
 def error_of(response):
@@ -33,7 +33,7 @@ def test_wrong_key_is_an_authentication_error(gateway, key):
 
 @pytest.mark.parametrize("path", ["models", "models/opus", "nothing"])
 def test_no_key_is_unauthorized(gateway, path):
-    response = httpx.get(f"{gateway.base_url}/{path}")
+    response = httpx2.get(f"{gateway.base_url}/{path}")
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert error_of(response)["code"] == "invalid_api_key"
@@ -49,7 +49,7 @@ def test_post_without_key_is_unauthorized_not_xsrf(gateway):
 def logged_in(gateway):
     """A browser: cookies, no header."""
     root = gateway.base_url.removesuffix("/v1")
-    with httpx.Client(base_url=root) as browser:
+    with httpx2.Client(base_url=root) as browser:
         browser.get("/login", params={"token": gateway.key}, follow_redirects=True)
         yield browser
 
@@ -71,7 +71,7 @@ def test_cookie_with_xsrf_token_is_let_in(logged_in):
 
 
 def test_key_of_the_server_is_not_in_its_log(gateway):
-    httpx.get(f"{gateway.base_url}/models", params={"token": gateway.key})
+    httpx2.get(f"{gateway.base_url}/models", params={"token": gateway.key})
     assert not re.search(re.escape(gateway.key), "".join(gateway.log))
 
 
@@ -86,7 +86,7 @@ def test_key_of_the_server_is_not_in_its_log(gateway):
 )
 def test_wrong_path_or_method_has_our_shape(gateway, method, path, status):
     headers = {"Authorization": f"Bearer {gateway.key}"}
-    response = httpx.request(method, gateway.base_url + path, headers=headers)
+    response = httpx2.request(method, gateway.base_url + path, headers=headers)
     assert response.status_code == status
     assert error_of(response)["type"] == "invalid_request_error"
 
@@ -149,4 +149,4 @@ def test_alone_its_own_origin_is_let_in(standalone_gateway):
 def test_alone_nothing_of_a_notebook_server_is_there(standalone_gateway, path):
     root = standalone_gateway.base_url.removesuffix("/v1")
     headers = {"Authorization": f"Bearer {standalone_gateway.key}"}
-    assert httpx.get(f"{root}/api/{path}", headers=headers).status_code == 404
+    assert httpx2.get(f"{root}/api/{path}", headers=headers).status_code == 404

@@ -6,7 +6,7 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -280,7 +280,7 @@ def test_drop_in_mid_stream_is_an_error_in_the_stream(ask, model):
 
 def test_stream_that_fails_is_still_ended(gateway, model):
     model.script(Reply(["a", "b"], drop_after=1, delay_seconds=0.05))
-    with httpx.stream(
+    with httpx2.stream(
         "POST",
         f"{gateway.base_url}/chat/completions",
         headers={"Authorization": f"Bearer {gateway.key}"},

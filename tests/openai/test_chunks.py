@@ -5,6 +5,7 @@ import pytest
 from claude_nb_gateway.claude import protocol as p
 from claude_nb_gateway.errors import UpstreamError
 from claude_nb_gateway.openai.chunks import ChunkBuilder, completion_usage, fold, merge
+from claude_nb_gateway.openai.types import StreamOptions
 
 
 def event(event):
@@ -37,7 +38,7 @@ def result(reason="end_turn"):
 
 
 def chunks_of(*messages, **options):
-    builder = ChunkBuilder("sonnet", **options)
+    builder = ChunkBuilder("sonnet", StreamOptions(**options))
     return [chunk for message in messages for chunk in builder.feed(message)]
 
 

@@ -1,0 +1,72 @@
+"""How a kernel on the same machine reaches the gateway: a file only its user reads.
+
+The server writes its URL and a key that opens ``/v1`` alone into a file of mode
+0600 in Jupyter's runtime directory, named after its process id. A kernel knows
+that id as ``JPY_PARENT_PID``. The environment would not do: everything a kernel
+starts inherits it, and it shows in process listings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where a gateway is and what opens it, named as OpenAI clients name it.
+
+    `base_url` ends in ``/v1``. `certificate` is the PEM file of a server that
+    speaks https, to be trusted by it alone.
+    """
+
+    base_url: str
+    api_key: str = field(repr=False)
+    certificate: str | None = None
+
+    def to_json(self) -> str:
+        """One line, for `from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Connection:
+        """Read what `to_json` wrote; raises ValueError for anything else."""
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(f"no connection: {error}") from error
+
+
+def runtime_file(pid: int) -> Path:
+    """The file of the gateway whose server has process id `pid`."""
+    return Path(jupyter_runtime_dir()) / f"claude-gateway-{pid}.json"
+
+
+def write_connection(pid: int, connection: Connection) -> None:
+    """Leave `connection` where the kernels of server `pid` look for it."""
+    path = runtime_file(pid)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)
+    # Readable by nobody else from its first moment on.
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(connection.to_json())
+    draft.replace(path)
+
+
+def read_connection(pid: int) -> Connection | None:
+    """The connection that server `pid` left, None if it left none."""
+    try:
+        return Connection.from_json(runtime_file(pid).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def remove_connection(pid: int) -> None:
+    """Remove what `write_connection` wrote."""
+    runtime_file(pid).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""`%%claude` for IPython: a client of the gateway like any other."""

@@ -1,0 +1,108 @@
+"""How an answer is shown while it comes: one output, in the way this shell can."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Protocol
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+
+from .client import Answer
+
+WAITING = "⏳"
+THINKING = "⏳ *thinking…*"
+
+
+class Output(Protocol):
+    """Shows one answer."""
+
+    def show(self, answer: Answer) -> None:
+        """The answer has grown."""
+
+    def finish(self, answer: Answer) -> None:
+        """It has ended, or it was cut: this is all of it."""
+
+
+class UpdatedOutput:
+    """Markdown that is replaced as it grows, `updates_per_second` at most."""
+
+    def __init__(self, updates_per_second: float) -> None:
+        self._interval = 1 / updates_per_second
+        self._last = time.monotonic()
+        self._handle: Any = _display(WAITING, display_id=True)
+
+    def show(self, answer: Answer) -> None:
+        """Replace the output, if it is time."""
+        now = time.monotonic()
+        if now - self._last >= self._interval:
+            self._last = now
+            waiting = THINKING if answer.thinking else WAITING
+            self._handle.update(_bundle(answer.text or waiting), raw=True)
+
+    def finish(self, answer: Answer) -> None:
+        """Replace the output by the whole answer."""
+        bundle = _bundle(answer.text)
+        self._handle.update(bundle, raw=True, metadata=metadata(answer))
+
+
+class PrintedOutput:
+    """Text that is printed as it comes, for a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = 0
+
+    def show(self, answer: Answer) -> None:
+        """Print what is new."""
+        print(answer.text[self._shown :], end="", flush=True)
+        self._shown = len(answer.text)
+
+    def finish(self, answer: Answer) -> None:
+        """Print the rest and end the line."""
+        self.show(answer)
+        if answer.text:
+            print()
+
+
+class SingleOutput:
+    """Markdown shown once at the end, where nothing understands updates."""
+
+    def show(self, answer: Answer) -> None:
+        """Wait for the end."""
+
+    def finish(self, answer: Answer) -> None:
+        """Show the answer."""
+        if answer.text:
+            _display(answer.text, metadata=metadata(answer))
+
+
+def output_for(shell: InteractiveShell, updates_per_second: float) -> Output:
+    """The way to show an answer in `shell`."""
+    if not hasattr(shell, "kernel"):
+        return PrintedOutput()
+    # nbval keeps every message as an output of its own; its kernels know it by
+    # pytest's variable.
+    if updates_per_second <= 0 or "PYTEST_VERSION" in os.environ:
+        return SingleOutput()
+    return UpdatedOutput(updates_per_second)
+
+
+def metadata(answer: Answer) -> dict[str, Any]:
+    """What is kept with the output: where the answer came from and its cost."""
+    return {
+        "claude": {
+            "model": answer.model,
+            "session": answer.session,
+            "usage": answer.usage,
+            "cost_usd": answer.cost_usd,
+        }
+    }
+
+
+def _display(text: str, **options: Any) -> Any:
+    return display(_bundle(text), raw=True, **options)  # type: ignore[no-untyped-call]
+
+
+def _bundle(text: str) -> dict[str, str]:
+    return {"text/markdown": text, "text/plain": text}

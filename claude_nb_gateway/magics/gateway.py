@@ -1,0 +1,122 @@
+"""Find the gateway of this kernel, or start one for it alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from ..connection import Connection, read_connection
+from .errors import GatewayUnreachable
+
+COMMAND = (
+    "-m",
+    "claude_nb_gateway",
+    "--embedded",
+    "--allow-root",
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.port=0",
+    "--log-level=ERROR",
+)
+
+
+def find_connection() -> Connection | None:
+    """The gateway that the environment names, or that of the kernel's own server.
+
+    ``CLAUDE_GATEWAY_URL`` and ``CLAUDE_GATEWAY_KEY_FILE`` name one; a server that
+    runs the gateway leaves a file for the kernels it starts.
+
+    Raises
+    ------
+    GatewayUnreachable
+        The key file cannot be read.
+    """
+    url = os.environ.get("CLAUDE_GATEWAY_URL")
+    if url:
+        return Connection(url.rstrip("/"), _key())
+    parent = os.environ.get("JPY_PARENT_PID", "")
+    return read_connection(int(parent)) if parent.isdecimal() else None
+
+
+def _key() -> str:
+    name = os.environ.get("CLAUDE_GATEWAY_KEY_FILE")
+    if not name:
+        return "none"
+    try:
+        return Path(name).expanduser().read_text().strip()
+    except OSError as error:
+        raise GatewayUnreachable(f"CLAUDE_GATEWAY_KEY_FILE: {error}") from error
+
+
+class EmbeddedGateway:
+    """A gateway in a process of its own, for this process alone.
+
+    It ends when its standard input does, and that is however this process ends.
+    """
+
+    def __init__(self, start_timeout_seconds: float) -> None:
+        self._timeout = start_timeout_seconds
+        self._process: subprocess.Popen[str] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def connection(self) -> Connection:
+        """How to reach it; starts it if it is not running.
+
+        Raises
+        ------
+        GatewayUnreachable
+            It did not start; the message ends with what it said.
+        """
+        if not self.running or self._connection is None:
+            self.stop()
+            self._connection = self._start()
+        return self._connection
+
+    def stop(self) -> None:
+        """End it and wait for that."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(self._timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def _start(self) -> Connection:
+        with tempfile.TemporaryFile("w+") as errors:
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, *COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                # An interrupt of the cell is for the cell alone.
+                start_new_session=True,
+            )
+            assert process.stdout is not None
+            overdue = threading.Timer(self._timeout, process.kill)
+            overdue.start()
+            try:
+                return Connection.from_json(process.stdout.readline())
+            except ValueError:
+                self.stop()
+                errors.seek(0)
+                said = errors.read().strip()[-1000:]
+                raise GatewayUnreachable(
+                    f"the embedded gateway did not start: {said or 'no reason given'}"
+                ) from None
+            finally:
+                overdue.cancel()
