@@ -25,6 +25,9 @@ JUPYTER = (sys.executable, "-m", "jupyter")
 STANDALONE = ("claude-gateway",)
 EXTENSION = ("server", "--no-browser")
 
+# What would tell the server, its CLI or its kernels of the world of the test run.
+FOREIGN = ("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI", "PYTEST")
+
 _READY = re.compile(r"OPENAI_BASE_URL=(\S+)")
 
 
@@ -110,7 +113,7 @@ def hermetic_environment(directory: Path, model_url: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI"))
+        if not name.startswith(FOREIGN)
     }
     places = {
         "JUPYTER_CONFIG_DIR": str(directory / "config"),
