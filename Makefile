@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-prod lab demo test test-install test-real check \
-	format kill clean
+.PHONY: help install start start-prod lab demo notebooks test test-install test-real \
+	check format kill clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,7 +41,7 @@ lab: $(VENV)/.lab ## JupyterLab with the gateway
 	$(BIN)/jupyter lab $(AS_ROOT)
 
 demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
-	$(BIN)/jupyter lab $(AS_ROOT) --no-browser --GatewayApp.demo=True
+	$(BIN)/jupyter lab $(AS_ROOT) --no-browser --GatewayApp.demo=True notebooks/01-tour.ipynb
 
 test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
 	$(BIN)/python -m pytest
@@ -62,6 +62,9 @@ format: $(VENV)/.dev ## format the code and write the generated documentation
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/options.py README.md
+
+notebooks: $(VENV)/.dev ## run the example notebooks anew, with canned answers
+	$(BIN)/python scripts/execute_notebooks.py
 
 kill: $(VENV)/.base ## stop the gateway that listens on PORT
 	$(BIN)/python scripts/kill_port.py $(PORT)

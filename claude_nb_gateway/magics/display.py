@@ -11,7 +11,6 @@ from IPython.display import display
 
 from .client import Answer
 
-WAITING = "⏳"
 THINKING = "⏳ *thinking…*"
 
 
@@ -26,25 +25,35 @@ class Output(Protocol):
 
 
 class UpdatedOutput:
-    """Markdown that is replaced as it grows, `updates_per_second` at most."""
+    """Markdown that is replaced as it grows, `updates_per_second` at most.
+
+    It appears with the first sign of the model, so that a request that fails
+    leaves no empty output behind.
+    """
 
     def __init__(self, updates_per_second: float) -> None:
         self._interval = 1 / updates_per_second
-        self._last = time.monotonic()
-        self._handle: Any = _display(WAITING, display_id=True)
+        self._last = 0.0
+        self._handle: Any = None
 
     def show(self, answer: Answer) -> None:
-        """Replace the output, if it is time."""
+        """Replace the output, if there is anything to see and it is time."""
+        text = answer.text or (THINKING if answer.thinking else "")
         now = time.monotonic()
-        if now - self._last >= self._interval:
+        if text and now - self._last >= self._interval:
             self._last = now
-            waiting = THINKING if answer.thinking else WAITING
-            self._handle.update(_bundle(answer.text or waiting), raw=True)
+            self._draw(text)
 
     def finish(self, answer: Answer) -> None:
         """Replace the output by the whole answer."""
-        bundle = _bundle(answer.text)
-        self._handle.update(bundle, raw=True, metadata=metadata(answer))
+        if answer.text or self._handle is not None:
+            self._draw(answer.text, metadata=metadata(answer))
+
+    def _draw(self, text: str, **options: Any) -> None:
+        if self._handle is None:
+            self._handle = _display(text, display_id=True, **options)
+        else:
+            self._handle.update(_bundle(text), raw=True, **options)
 
 
 class PrintedOutput:

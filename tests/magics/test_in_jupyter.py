@@ -126,7 +126,7 @@ async def test_metadata_says_where_the_answer_came_from(gateway, model):
 
 
 async def test_interrupt_stops_the_turn_and_keeps_the_text(gateway, model):
-    model.script(Reply(["partial ", "text"], hang="after", delay_seconds=0.05))
+    model.script(Reply(["partial ", "text"], hang="after", delay_seconds=0.2))
     async with notebook(gateway) as opened:
         request = await opened.send("%%claude\nfirst")
         messages = []
