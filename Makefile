@@ -41,7 +41,8 @@ lab: $(VENV)/.lab ## JupyterLab with the gateway
 	$(BIN)/jupyter lab $(AS_ROOT)
 
 demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
-	$(BIN)/jupyter lab $(AS_ROOT) --no-browser --GatewayApp.demo=True notebooks/01-tour.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) --GatewayApp.demo=True \
+		--LabApp.default_url=/lab/tree/notebooks/01-tour.ipynb
 
 test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
 	$(BIN)/python -m pytest

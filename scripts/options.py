@@ -9,6 +9,7 @@ from pathlib import Path
 from claude_nb_gateway.app import GatewayApp
 from claude_nb_gateway.claude.manager import CLIManager
 from claude_nb_gateway.claude.models import ModelCatalog
+from claude_nb_gateway.magics.magics import ClaudeMagics
 
 BEGIN, END = "<!-- options: begin -->", "<!-- options: end -->"
 # Computed from the machine, so that a literal would be wrong elsewhere.
@@ -18,7 +19,7 @@ COMPUTED = {"max_processes": "from memory"}
 def table() -> str:
     """A Markdown table of every configurable trait of ours."""
     rows = ["| option | default | meaning |", "| --- | --- | --- |"]
-    for cls in (GatewayApp, CLIManager, ModelCatalog):
+    for cls in (GatewayApp, CLIManager, ModelCatalog, ClaudeMagics):
         for name, trait in sorted(cls.class_own_traits(config=True).items()):
             default = COMPUTED.get(name) or f"`{trait.default_value_repr()}`"
             if len(default) > 40:
