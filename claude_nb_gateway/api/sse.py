@@ -20,13 +20,18 @@ _LINE_BREAKS = {
 }
 
 
-def frame(event: Any) -> bytes:
-    """`event` as JSON in one server-sent event."""
+def frame(data: bytes) -> bytes:
+    """One server-sent event with `data`, which is one line."""
+    return b"data: %b\n\n" % data
+
+
+def encode(event: Any) -> bytes:
+    """`event` as JSON of one line, whoever counts the lines."""
     data = _encoder.encode(event)
     if not data.isascii():
         for character, escaped in _LINE_BREAKS.items():
             data = data.replace(character, escaped)
-    return b"data: %b\n\n" % data
+    return data
 
 
 class EventStream:
@@ -50,12 +55,12 @@ class EventStream:
 
         Returns whether the client was too slow to take them at once.
         """
-        frames = b"".join(map(frame, events))
+        frames = b"".join(frame(encode(event)) for event in events)
         return await self._write(frames) if frames else False
 
     async def done(self) -> None:
         """Write the last event of a stream."""
-        await self._write(b"data: [DONE]\n\n")
+        await self._write(frame(b"[DONE]"))
 
     def close(self) -> None:
         """Stop the keepalive."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -218,26 +219,62 @@ def test_refusal_is_content_filter(ask, model):
     assert ask("hi").choices[0].finish_reason == "content_filter"
 
 
-def send_and_hang_up(gateway, model, stream):
-    """Send a request over a bare socket; hang up when the model has it."""
+@contextlib.contextmanager
+def bare_connection(gateway, stream, receive_buffer=None):
+    """A request sent over a socket, of which nothing is read by itself."""
     body = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
     data = json.dumps({**body, "stream": stream}).encode()
     url = urlsplit(gateway.base_url)
-    with socket.create_connection((url.hostname, url.port)) as connection:
-        head = (
-            f"POST {url.path}/chat/completions HTTP/1.1\r\nHost: {url.netloc}\r\n"
-            f"Authorization: Bearer {gateway.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
+    head = (
+        f"POST {url.path}/chat/completions HTTP/1.0\r\nHost: {url.netloc}\r\n"
+        f"Authorization: Bearer {gateway.key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    with socket.socket() as connection:
+        if receive_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.connect((url.hostname, url.port))
         connection.sendall(head.encode() + data)
+        yield connection
+
+
+def test_what_piles_up_behind_a_slow_client_is_merged(gateway, model):
+    deltas = [f"{i:07d} " * 200 for i in range(10_000)]
+    model.script(Reply(deltas))
+    with bare_connection(gateway, True, receive_buffer=4096) as connection:
         model.wait_for_request()
+        assert not model.requests[0].abandoned.wait(2)  # while nobody reads
+        answer = connection.makefile("rb").read().decode()
+    frames = [json.loads(data) for data in answer.split("data: ")[1:-1]]
+    text = "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames)
+    assert text == "".join(deltas)
+    assert len(frames) < len(deltas)
+
+
+def test_unusual_line_breaks_do_not_cut_an_event(gateway, model):
+    text = "a\x85b\u2028c\u2029d\x0be"
+    model.script(Reply([text]))
+    with httpx2.stream(
+        "POST",
+        f"{gateway.base_url}/chat/completions",
+        headers={"Authorization": f"Bearer {gateway.key}"},
+        json={
+            "model": "sonnet",
+            "stream": True,
+            "messages": [{"role": "user", "content": "hi"}],
+        },
+    ) as response:
+        lines = [line for line in response.iter_lines() if line]
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    assert chunks[1]["choices"][0]["delta"]["content"] == text
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("hang", ["before", "after"])
 def test_client_gone_interrupts_the_turn(gateway, model, stream, hang):
     model.script(Reply(["a"], hang=hang))
-    send_and_hang_up(gateway, model, stream)
+    with bare_connection(gateway, stream):
+        model.wait_for_request()
     assert model.requests[0].abandoned.wait(1)
     assert not [line for line in gateway.log if "Traceback" in line]
 

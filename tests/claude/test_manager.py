@@ -94,9 +94,9 @@ async def test_dead_spare_is_not_handed_out(make):
 
 
 async def test_idle_spares_are_culled(make):
-    manager = make(spare_idle_timeout_seconds=0.5)
+    manager = make(spare_idle_timeout_seconds=3.0)
     await run(manager)
-    await asyncio.wait_for(manager._refill, 10)
+    await asyncio.wait_for(manager._refill, 2.5)
     process = psutil.Process(manager._spares[0].process.pid)
     await asyncio.to_thread(process.wait, 10)
     assert not manager._spares
