@@ -239,7 +239,7 @@ def bare_connection(gateway, stream, receive_buffer=None):
 
 
 def test_what_piles_up_behind_a_slow_client_is_merged(gateway, model):
-    deltas = [f"{i:07d} " * 200 for i in range(10_000)]
+    deltas = [f"{i:07d} " * 200 for i in range(5_000)]
     model.script(Reply(deltas))
     with bare_connection(gateway, True, receive_buffer=4096) as connection:
         model.wait_for_request()
