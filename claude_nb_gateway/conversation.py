@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from .claude.failures import failure, hopeless
-from .claude.manager import CLIManager
-from .claude.protocol import Message, Result, System
-from .claude.turns import Conversation
+from .claude.manager import CLIManager, Lease
+from .claude.protocol import Assistant, Message, Result, System
+from .claude.turns import Conversation, digest_after
 from .errors import GatewayError
 
 
@@ -17,7 +17,8 @@ async def answer(
 ) -> AsyncIterator[list[Message]]:
     """Ask `conversation`'s question; yield the CLI's messages in batches.
 
-    Leaving the iterator early interrupts the turn.
+    A session that stands where the question begins is continued; another gets the
+    history first. Leaving the iterator early interrupts the turn.
 
     Raises
     ------
@@ -26,19 +27,15 @@ async def answer(
     """
     if manager.models.loaded:
         manager.models.resolve(conversation.model)
-    async with manager.session() as session:
-        await manager.initialize(session, conversation.system)
-        await session.apply_settings(
-            model=manager.models.resolve(conversation.model),
-            effort=conversation.effort,
-            max_output_tokens=conversation.max_output_tokens,
-        )
-        await session.seed(conversation.history)
-        turn = session.ask(
+    *before, asked = conversation.digests()
+    async with manager.session(before) as lease:
+        await _prepare(manager, lease, conversation)
+        turn = lease.session.ask(
             conversation.question,
             stall_timeout_seconds=manager.stall_timeout_seconds,
             turn_timeout_seconds=manager.turn_timeout_seconds,
         )
+        text = ""
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
@@ -46,7 +43,40 @@ async def answer(
                     if error is not None:
                         yield batch[:position]
                         raise error
+                    text += _text(message)
+                    if _ended_well(message):
+                        lease.stands_at = digest_after(asked, text)
                 yield batch
+
+
+async def _prepare(
+    manager: CLIManager, lease: Lease, conversation: Conversation
+) -> None:
+    session = lease.session
+    if not lease.turns_held:
+        await manager.initialize(session, conversation.system)
+        await session.apply_settings(
+            model=manager.models.resolve(conversation.model),
+            effort=conversation.effort,
+            max_output_tokens=conversation.max_output_tokens,
+        )
+    await session.seed(conversation.history[lease.turns_held :])
+
+
+def _text(message: Message) -> str:
+    if not isinstance(message, Assistant) or message.parent_tool_use_id is not None:
+        return ""
+    return "".join(block.get("text", "") for block in message.message.content)
+
+
+def _ended_well(message: Message) -> bool:
+    # With several model messages in it the CLI has put in words of its own, which
+    # the client's history does not have.
+    return (
+        isinstance(message, Result)
+        and message.stop_reason == "end_turn"
+        and message.num_turns == 1
+    )
 
 
 def _failure(message: Message) -> GatewayError | None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import openai
 import pytest
 
+from claude_nb_gateway.claude.manager import CLIManager
 from claude_nb_gateway.testing.demo import demo_environment
 from claude_nb_gateway.testing.model import ModelServer
 from claude_nb_gateway.testing.server import Gateway
@@ -63,3 +64,18 @@ def cli_environment(model: ModelServer, tmp_path, monkeypatch):
     for name, value in demo_environment(model.url, str(tmp_path)).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+
+
+@pytest.fixture
+async def make(cli_environment):
+    """Make managers of CLI processes in this process; they are shut down."""
+    managers = []
+
+    def make(**config):
+        manager = CLIManager(**config)
+        managers.append(manager)
+        return manager
+
+    yield make
+    for manager in managers:
+        await manager.shutdown()

@@ -107,6 +107,17 @@ class GatewayHandler(APIHandler):
             self.set_header("WWW-Authenticate", "Bearer")
         self.send_json(ErrorResponse(error_of(exception, status_code)))
 
+    @property
+    def principal(self) -> str:
+        """Who calls, for telling callers apart.
+
+        Jupyter makes up a new user for every request that brings the server's
+        token and no cookie, so those are one.
+        """
+        if self.token_authenticated:
+            return "token"
+        return f"user:{self.current_user.username}"
+
     def send_json(self, answer: msgspec.Struct) -> None:
         """Finish with `answer` as JSON."""
         self.finish(_encode(answer))

@@ -51,7 +51,8 @@ class ChatCompletionsHandler(GatewayHandler):
     async def _chunks(
         self, request: ChatCompletionRequest, builder: ChunkBuilder
     ) -> Chunks:
-        batches = answer(self.gateway.manager, conversation_of(request))
+        conversation = conversation_of(request, self.principal)
+        batches = answer(self.gateway.manager, conversation)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
                 yield [chunk for message in batch for chunk in builder.feed(message)]

@@ -8,7 +8,8 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from traitlets.config import LoggingConfigurable
 
 from ..errors import CLINotFound, GatewayError, TooBusy
 from . import command
+from .idle import IdleSessions
 from .models import ModelCatalog
 from .process import CLIProcess, end_all
 from .reaper import Ledger, reap
@@ -27,6 +29,20 @@ from .session import Session
 PROCESS_BYTES = 200 * 2**20
 # A refill at once would compete with the very turn that took the spare.
 REFILL_DELAY_SECONDS = 0.25
+
+
+@dataclass
+class Lease:
+    """A session lent for one turn.
+
+    `turns_held` of the conversation are in it already. The borrower sets
+    `stands_at` when the turn has ended well: to the digest of the conversation
+    that the session then holds, so that its next turn can find it.
+    """
+
+    session: Session
+    turns_held: int = 0
+    stands_at: bytes | None = None
 
 
 class CLIManager(LoggingConfigurable):
@@ -62,6 +78,12 @@ class CLIManager(LoggingConfigurable):
     )
     spare_idle_timeout_seconds = Float(
         600.0, config=True, help="Spares are ended when no request came for so long."
+    )
+    session_idle_timeout_seconds = Float(
+        600.0,
+        config=True,
+        help="""How long a process stays with its conversation after an answer. The
+        next turn then needs no start and no history. 0 keeps none.""",
     )
     queue_timeout_seconds = Float(
         30.0,
@@ -108,6 +130,8 @@ class CLIManager(LoggingConfigurable):
         self._slots = asyncio.Semaphore(self.max_processes)
         self._sessions: set[Session] = set()
         self._lent: set[Session] = set()
+        self._queued = 0
+        self._idle = IdleSessions(dismiss=self._dismiss)
         self._spares: list[Session] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._refill: asyncio.Task[None] | None = None
@@ -143,10 +167,12 @@ class CLIManager(LoggingConfigurable):
         )
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """Lend a fresh session, not yet initialized; take it back at the end.
+    async def session(self, digests: Sequence[bytes] = ()) -> AsyncIterator[Lease]:
+        """Lend the session that stands at the last of `digests`, or a fresh one.
 
-        What still runs on it then is interrupted, in a task of the manager's.
+        A fresh one holds no turns and is not yet initialized. At the end it is
+        kept if the lease says where it stands; otherwise what still runs on it is
+        interrupted and it is ended, in a task of the manager's.
 
         Raises
         ------
@@ -155,14 +181,18 @@ class CLIManager(LoggingConfigurable):
         CLINotFound
             There is no CLI to start.
         """
-        session = await self._claim()
-        self._lent.add(session)
-        self._keep_spares()
+        found = self._idle.take(digests)
+        if found is not None:
+            lease = Lease(found[1], turns_held=found[0] + 1)
+        else:
+            lease = Lease(await self._claim())
+            self._keep_spares()
+        self._lent.add(lease.session)
         try:
-            yield session
+            yield lease
         finally:
-            self._lent.discard(session)
-            self._own(self._retire(session))
+            self._lent.discard(lease.session)
+            self._take_back(lease)
 
     async def initialize(self, session: Session, system: tuple[str, ...]) -> None:
         """Bind `session` to its system prompt and learn which models there are."""
@@ -173,8 +203,8 @@ class CLIManager(LoggingConfigurable):
         """The models, asked of the CLI if it was not asked before."""
         async with self._catalog_lock:
             if not self.models.loaded:
-                async with self.session() as session:
-                    await self.initialize(session, ())
+                async with self.session() as lease:
+                    await self.initialize(lease.session, ())
         return self.models
 
     async def reap(self) -> None:
@@ -213,7 +243,10 @@ class CLIManager(LoggingConfigurable):
             spare = self._spares.pop(0)
             if spare.process.alive:
                 return spare
+            self._dismiss(spare)
+        self._queued += 1
         try:
+            self._make_room()
             async with asyncio.timeout(self.queue_timeout_seconds):
                 await self._slots.acquire()
         except TimeoutError:
@@ -222,7 +255,16 @@ class CLIManager(LoggingConfigurable):
                 "Try again later.",
                 retry_after_seconds=max(1, round(self.queue_timeout_seconds / 2)),
             ) from None
+        finally:
+            self._queued -= 1
         return await self._boot()
+
+    def _make_room(self) -> None:
+        # An idle session is worth less than a request that waits.
+        if self._queued and self._slots.locked():
+            oldest = self._idle.take_oldest()
+            if oldest is not None:
+                self._dismiss(oldest)
 
     async def _boot(self) -> Session:
         # Owns a slot from here until the process is gone.
@@ -252,6 +294,18 @@ class CLIManager(LoggingConfigurable):
         if self._closing:
             self._own(self._close(session))
         return session
+
+    def _take_back(self, lease: Lease) -> None:
+        session, timeout = lease.session, self.session_idle_timeout_seconds
+        usable = session.process.alive and not session.in_turn and not self._closing
+        if lease.stands_at is not None and usable and timeout > 0:
+            self._idle.put(lease.stands_at, session, timeout)
+            self._make_room()
+        else:
+            self._own(self._retire(session))
+
+    def _dismiss(self, session: Session) -> None:
+        self._own(self._close(session))
 
     async def _retire(self, session: Session) -> None:
         try:
@@ -294,7 +348,7 @@ class CLIManager(LoggingConfigurable):
 
     def _cull_spares(self) -> None:
         while self._spares:
-            self._own(self._close(self._spares.pop()))
+            self._dismiss(self._spares.pop())
 
     async def _refill_spares(self) -> None:
         await asyncio.sleep(REFILL_DELAY_SECONDS)

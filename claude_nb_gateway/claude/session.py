@@ -36,6 +36,7 @@ class Session:
     def __init__(self, process: CLIProcess, *, control_timeout_seconds: float) -> None:
         self.process = process
         self.in_turn = False
+        self._spent_usd = 0.0
         self._control_timeout = control_timeout_seconds
         self._inbox: list[Message] = []
         self._arrived = asyncio.Event()
@@ -124,7 +125,8 @@ class Session:
         """Send a user turn; yield what comes, in batches, up to the `Result`.
 
         A batch holds all that has arrived since the last one. Left before its
-        end, the turn goes on: `interrupt` it.
+        end, the turn goes on: `interrupt` it. The cost in the `Result` is that of
+        the turn, where the CLI gives that of the process so far.
 
         Raises
         ------
@@ -145,8 +147,10 @@ class Session:
                 if left > stall_timeout_seconds:
                     raise
                 raise CLITimeout("end of its turn", turn_timeout_seconds) from None
-            if any(isinstance(message, protocol.Result) for message in batch):
-                self.in_turn = False
+            for message in batch:
+                if isinstance(message, protocol.Result):
+                    self.in_turn = False
+                    self._account(message)
             yield batch
 
     async def interrupt(self) -> None:
@@ -186,6 +190,12 @@ class Session:
                 detail=answer.error or "",
             )
         return answer.response or {}
+
+    def _account(self, result: protocol.Result) -> None:
+        if result.total_cost_usd is not None:
+            spent = result.total_cost_usd
+            result.total_cost_usd = spent - self._spent_usd
+            self._spent_usd = spent
 
     def _control_answered(self, answer: protocol.ControlAnswer) -> None:
         future = self._answers.get(answer.request_id)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 ContentBlock = dict[str, Any]
 
@@ -34,6 +38,8 @@ class Conversation:
         One of the CLI's effort levels, None for the model's own default.
     max_output_tokens:
         Where the answer is cut, None for the model's limit.
+    principal:
+        Who asks; nobody else may continue the conversation.
     """
 
     model: str | None
@@ -42,3 +48,46 @@ class Conversation:
     question: list[ContentBlock] = field(default_factory=list)
     effort: str | None = None
     max_output_tokens: int | None = None
+    principal: str = ""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The history and the question."""
+        return (*self.history, Turn("user", self.question))
+
+    def digests(self) -> list[bytes]:
+        """What identifies the conversation up to and with each of its `turns`.
+
+        Two conversations have a digest in common if they agree in everything a
+        session is bound to and in all turns so far, but for what clients change
+        in passing: how an assistant's text is cut into parts, and white space
+        at its ends.
+        """
+        bound = (
+            self.principal,
+            self.model,
+            self.system,
+            self.effort,
+            self.max_output_tokens,
+        )
+        return list(_chain(_digest(b"", bound), self.turns))
+
+
+def digest_after(digest: bytes, answer: str) -> bytes:
+    """The digest once the model has said `answer` to the turn of `digest`."""
+    (after,) = _chain(digest, [Turn("assistant", [{"type": "text", "text": answer}])])
+    return after
+
+
+def _chain(digest: bytes, turns: Iterable[Turn]) -> Iterator[bytes]:
+    for turn in turns:
+        content: Any = turn.content
+        if turn.role == "assistant" and all(b["type"] == "text" for b in content):
+            content = "".join(block["text"] for block in content).strip()
+        digest = _digest(digest, (turn.role, content))
+        yield digest
+
+
+def _digest(before: bytes, value: Any) -> bytes:
+    data = msgspec.json.encode(value, order="deterministic")
+    return hashlib.blake2b(before + data, digest_size=16).digest()

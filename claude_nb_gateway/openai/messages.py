@@ -29,8 +29,8 @@ _DATA_URI = re.compile(r"data:([\w/+.-]+)(?:;[\w=.-]+)*;base64,", re.IGNORECASE)
 _EFFORTS = {"none": "low", "minimal": "low"}
 
 
-def conversation_of(request: ChatCompletionRequest) -> Conversation:
-    """The conversation that `request` asks to be continued.
+def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversation:
+    """The conversation that `request`, of `principal`, asks to be continued.
 
     System and developer messages at the start make the system prompt. Later ones
     keep their place, as text of the user's turn: Claude Code has no other way to
@@ -71,6 +71,7 @@ def conversation_of(request: ChatCompletionRequest) -> Conversation:
         question=turns[-1].content,
         effort=_EFFORTS.get(effort, effort) if effort else None,
         max_output_tokens=_checked_limit(limit),
+        principal=principal,
     )
 
 

@@ -7,7 +7,6 @@ import signal
 import psutil
 import pytest
 
-from claude_nb_gateway.claude.manager import CLIManager
 from claude_nb_gateway.claude.turns import Conversation
 from claude_nb_gateway.conversation import answer
 from claude_nb_gateway.errors import (
@@ -21,20 +20,6 @@ from claude_nb_gateway.errors import (
 from claude_nb_gateway.testing.model import Reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
-
-
-@pytest.fixture
-async def make():
-    managers = []
-
-    def make(**config):
-        manager = CLIManager(**config)
-        managers.append(manager)
-        return manager
-
-    yield make
-    for manager in managers:
-        await manager.shutdown()
 
 
 def question(text="hello", **options):
@@ -79,8 +64,8 @@ async def test_a_spare_is_kept_after_the_first_request(make):
     await run(manager)
     await asyncio.wait_for(manager._refill, 10)
     spare = manager._spares[0]
-    async with manager.session() as session:
-        assert session is spare
+    async with manager.session() as lease:
+        assert lease.session is spare
 
 
 async def test_dead_spare_is_not_handed_out(make):
@@ -177,8 +162,8 @@ async def test_leaving_early_interrupts_the_turn(make, model):
 
 async def test_environment_of_the_cli_holds_no_secret(make, monkeypatch):
     monkeypatch.setenv("JUPYTER_TOKEN", "secret-token")
-    async with make().session() as session:
-        environment = psutil.Process(session.process.pid).environ()
+    async with make().session() as lease:
+        environment = psutil.Process(lease.session.process.pid).environ()
     assert "secret-token" not in environment.values()
 
 

@@ -18,7 +18,7 @@ PNG = "data:image/png;base64,iVBORw0KGgo="
 
 def conversation(*messages, **options):
     body = {"model": "sonnet", "messages": list(messages), **options}
-    return conversation_of(decode_request(msgspec.json.encode(body)))
+    return conversation_of(decode_request(msgspec.json.encode(body)), "me")
 
 
 def message(role, content):

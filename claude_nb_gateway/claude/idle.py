@@ -1,0 +1,71 @@
+"""Sessions that wait for their conversation to go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .session import Session
+
+
+@dataclass
+class _Waiting:
+    session: Session
+    digest: bytes
+    timer: asyncio.TimerHandle
+
+
+class IdleSessions:
+    """A map from where a conversation stands to a session that stands there.
+
+    Taking a session removes it, so that no two requests continue the same one.
+
+    Parameters
+    ----------
+    dismiss:
+        Called with a session that nobody came for in time.
+    """
+
+    def __init__(self, dismiss: Callable[[Session], None]) -> None:
+        self._dismiss = dismiss
+        self._waiting: list[_Waiting] = []  # least recently used first
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, digest: bytes, session: Session, timeout_seconds: float) -> None:
+        """Keep `session`, whose conversation stands at `digest`, for so long."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(timeout_seconds, self._expire, session)
+        self._waiting.append(_Waiting(session, digest, timer))
+
+    def take(self, digests: Iterable[bytes]) -> tuple[int, Session] | None:
+        """A session at the last of `digests` that any stands at, and its index."""
+        wanted = {digest: index for index, digest in enumerate(digests)}
+        found = [w for w in self._waiting if w.digest in wanted]
+        for waiting in sorted(found, key=lambda w: wanted[w.digest], reverse=True):
+            self._remove(waiting)
+            if waiting.session.process.alive:
+                return wanted[waiting.digest], waiting.session
+            self._dismiss(waiting.session)
+        return None
+
+    def take_oldest(self) -> Session | None:
+        """The session least recently used, None if there is none."""
+        if not self._waiting:
+            return None
+        waiting = self._waiting[0]
+        self._remove(waiting)
+        return waiting.session
+
+    def _remove(self, waiting: _Waiting) -> None:
+        waiting.timer.cancel()
+        self._waiting.remove(waiting)
+
+    def _expire(self, session: Session) -> None:
+        for waiting in self._waiting:
+            if waiting.session is session:
+                self._remove(waiting)
+                self._dismiss(session)
+                return
