@@ -205,7 +205,7 @@ async def test_fifty_interleaved_conversations_never_mix(make, model):
         return Reply([" ".join(text for role, text in request.turns if role == "user")])
 
     model.responder = echo_secrets
-    manager = make(max_processes=40)
+    manager = make(max_processes=51)
 
     async def talk(number):
         principal = f"principal {number % 2}"
@@ -220,7 +220,7 @@ async def test_fifty_interleaved_conversations_never_mix(make, model):
     async with asyncio.TaskGroup() as group:
         for number in range(50):
             group.create_task(talk(number))
-    assert len(manager._sessions) <= 40
+    assert len(set(sessions(model))) == 50
 
 
 async def test_history_of_a_hundred_turns_is_seeded_in_order(make, model):

@@ -130,6 +130,7 @@ class CLIManager(LoggingConfigurable):
         self._slots = asyncio.Semaphore(self.max_processes)
         self._sessions: set[Session] = set()
         self._lent: set[Session] = set()
+        self._booting = asyncio.Semaphore(os.cpu_count() or 1)
         self._queued = 0
         self._idle = IdleSessions(dismiss=self._dismiss)
         self._spares: list[Session] = []
@@ -267,7 +268,26 @@ class CLIManager(LoggingConfigurable):
                 self._dismiss(oldest)
 
     async def _boot(self) -> Session:
-        # Owns a slot from here until the process is gone.
+        # Takes over a slot from the caller. All at once, processes would start so
+        # slowly that none answers for seconds: as many at a time as there are cores.
+        try:
+            await self._booting.acquire()
+        except BaseException:
+            self._slots.release()
+            raise
+        try:
+            session = await self._start()
+            try:
+                await session.warm_up()
+            except BaseException:
+                self._dismiss(session)
+                raise
+        finally:
+            self._booting.release()
+        return session
+
+    async def _start(self) -> Session:
+        # From here on the slot belongs to the process, until that is gone.
         try:
             if not self._directory:
                 self._directory = tempfile.mkdtemp(prefix="claude-gateway-")

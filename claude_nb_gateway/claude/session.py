@@ -69,6 +69,16 @@ class Session:
             if not future.done():
                 future.set_exception(error)
 
+    async def warm_up(self) -> None:
+        """Wait until the process has started, and let it load what a turn needs.
+
+        The question it is asked is harmless and leaves no trace.
+        """
+        try:
+            await self.control("get_context_usage")
+        except ProtocolError as error:
+            self.process.log.debug("not warmed up: %s %s", error, error.detail)
+
     async def initialize(self, *, system: Iterable[str]) -> Json:
         """Bind the session to its system prompt; must come first, and once.
 
