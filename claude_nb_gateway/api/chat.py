@@ -10,7 +10,11 @@ from ..conversation import answer
 from ..errors import GatewayError
 from ..openai.chunks import ChunkBuilder, fold, merge
 from ..openai.messages import conversation_of
-from ..openai.parameters import decode_request, fields_without_effect
+from ..openai.parameters import (
+    decode_request,
+    fields_without_effect,
+    stop_sequences,
+)
 from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorResponse
 from .base import GatewayHandler, allowed_to
 from .errors import api_error, http_errors
@@ -40,7 +44,8 @@ class ChatCompletionsHandler(GatewayHandler):
 
     async def _answer(self, request: ChatCompletionRequest) -> None:
         options = request.stream_options if request.stream else None
-        builder = ChunkBuilder(request.model or "", options)
+        stop = stop_sequences(request)
+        builder = ChunkBuilder(request.model or "", options, stop)
         async with aclosing(self._chunks(request, builder)) as chunks:  # type: ignore[type-var]
             if request.stream:
                 await self._stream(chunks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET
 
@@ -26,6 +26,7 @@ from ..claude.protocol import (
     Usage,
 )
 from ..errors import UpstreamError
+from .stop import StopSequences
 from .types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -55,7 +56,12 @@ class ChunkBuilder:
     After `finished` is set the rest of the turn is of no interest.
     """
 
-    def __init__(self, model: str, options: StreamOptions | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        options: StreamOptions | None = None,
+        stop: Sequence[str] = (),
+    ) -> None:
         options = options or StreamOptions()
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
         self.created = int(time.time())
@@ -68,6 +74,9 @@ class ChunkBuilder:
         self._started = False
         self._streaming = False
         self._message_id = ""
+        self._stop = StopSequences(stop)
+        self._begun = Usage()
+        self._deltas = 0
         self._text = _Transcript()
         self._thinking = _Transcript()
 
@@ -97,6 +106,7 @@ class ChunkBuilder:
 
     def _event(self, event: ApiEvent) -> list[ChatCompletionChunk]:
         if isinstance(event, ContentBlockDelta):
+            self._deltas += 1
             return self._content(event.delta.text, event.delta.thinking)
         if isinstance(event, MessageStart):
             self._streaming = True
@@ -111,6 +121,7 @@ class ChunkBuilder:
 
     def _start(self, message: ApiMessage) -> list[ChatCompletionChunk]:
         self._message_id = message.id
+        self._begun = message.usage or Usage()
         self._text.restart()
         self._thinking.restart()
         if self._started:
@@ -139,17 +150,28 @@ class ChunkBuilder:
         chunks = []
         if thinking and (new := self._thinking.add(thinking)):
             chunks.append(self._chunk(ChoiceDelta(reasoning_content=new)))
-        if text and (new := self._text.add(text)):
+        if text and (new := self._stop.add(self._text.add(text))):
             chunks.append(self._chunk(ChoiceDelta(content=new)))
+        if self._stop.reached:
+            # The turn is left here, so nobody says what it took: a delta is one
+            # token or a little more.
+            self._begun.output_tokens = self._deltas
+            self.usage = completion_usage(self._begun)
+            chunks += self._end("stop")
         return chunks
 
     def _finish(self, stop_reason: str | None) -> list[ChatCompletionChunk]:
         reason = FINISH_REASONS.get(stop_reason, "stop")
         if reason == "stop":
             self._settle()
-        self.finished = True
         chunks = [] if self._started else self._start(ApiMessage())
-        chunks.append(self._chunk(ChoiceDelta(), reason))
+        if held := self._stop.rest():
+            chunks.append(self._chunk(ChoiceDelta(content=held)))
+        return chunks + self._end(reason)
+
+    def _end(self, reason: FinishReason) -> list[ChatCompletionChunk]:
+        self.finished = True
+        chunks = [self._chunk(ChoiceDelta(), reason)]
         if self._include_usage or self._include_session:
             last = self._chunk(None)
             last.usage = self.usage if self._include_usage else UNSET

@@ -10,6 +10,8 @@ import msgspec
 from ..errors import InvalidRequest
 from .types import ChatCompletionRequest
 
+MOST_STOP_SEQUENCES = 4
+
 #: What the answer follows.
 HONOURED = (
     "messages",
@@ -19,6 +21,7 @@ HONOURED = (
     "max_tokens",
     "max_completion_tokens",
     "reasoning_effort",
+    "stop",
 )
 
 #: Accepted and without effect on the answer: the CLI cannot be told of them.
@@ -54,7 +57,6 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda n: n != 1,
         "Only one choice can be made: send 1, or several requests.",
     ),
-    "stop": (bool, "Stop sequences are not supported yet: leave it out."),
     "response_format": (_not_text, _NOT_TEXT),
     "modalities": (lambda kinds: kinds != ["text"], _NOT_TEXT),
     "audio": (bool, _NOT_TEXT),
@@ -100,6 +102,24 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
                 f"`{name}`: {remedy}", param=name, code="unsupported_parameter"
             )
     return request
+
+
+def stop_sequences(request: ChatCompletionRequest) -> list[str]:
+    """The stop sequences of `request`, as a list.
+
+    Raises
+    ------
+    InvalidRequest
+        More than OpenAI allows, or an empty one.
+    """
+    stop = request.stop
+    sequences = [stop] if isinstance(stop, str) else (stop or [])
+    if len(sequences) > MOST_STOP_SEQUENCES or not all(sequences):
+        raise InvalidRequest(
+            f"`stop` takes up to {MOST_STOP_SEQUENCES} texts, none of them empty.",
+            param="stop",
+        )
+    return sequences
 
 
 def _missing_field(text: str) -> str:

@@ -214,6 +214,26 @@ def test_low_limit_leaves_no_room_to_think(ask, model):
     assert thinking.get("type") != "enabled"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_stop_cuts_across_deltas_and_ends_the_turn(ask, model, stream):
+    model.script(Reply(["one ", "<st", "op> two"], hang="after", delay_seconds=0.05))
+    answer = ask("hi", stop=["<stop>", "never"], stream=stream)
+    assert (streamed(list(answer)) if stream else content(answer)) == "one "
+    assert model.requests[0].abandoned.wait(1)
+
+
+def test_answer_cut_by_stop_is_remembered_as_the_client_has_it(ask, model):
+    model.script(Reply(["one END two"]))
+    answer = ask("hi", stop="END")
+    assert answer.choices[0].finish_reason == "stop"
+    ask("hi", ("assistant", content(answer)), "more", stop="END")
+    assert model.requests[1].turns == [
+        ("user", "hi"),
+        ("assistant", "one "),
+        ("user", "more"),
+    ]
+
+
 def test_refusal_is_content_filter(ask, model):
     model.script(Reply(["I"], stop_reason="refusal"))
     assert ask("hi").choices[0].finish_reason == "content_filter"

@@ -4,7 +4,11 @@ import msgspec
 import pytest
 
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.openai.parameters import decode_request, fields_without_effect
+from claude_nb_gateway.openai.parameters import (
+    decode_request,
+    fields_without_effect,
+    stop_sequences,
+)
 
 MESSAGES = [{"role": "user", "content": "q"}]
 
@@ -48,7 +52,6 @@ def test_missing_messages_are_named():
     ("name", "value"),
     [
         ("n", 2),
-        ("stop", ["END"]),
         ("logprobs", True),
         ("top_logprobs", 3),
         ("tools", [{"type": "function"}]),
@@ -81,6 +84,19 @@ def test_what_cannot_be_honoured_is_refused_by_name(name, value):
 )
 def test_what_changes_nothing_passes(name, value):
     assert fields_without_effect(decode(**{name: value})) == []
+
+
+@pytest.mark.parametrize("stop", [None, [], "END", ["a", "b", "c", "d"]])
+def test_stop_sequences_are_a_list(stop):
+    expected = [stop] if isinstance(stop, str) else (stop or [])
+    assert stop_sequences(decode(stop=stop)) == expected
+
+
+@pytest.mark.parametrize("stop", ["", [""], ["x", ""], ["a"] * 5])
+def test_too_many_or_empty_stop_sequences_are_refused(stop):
+    with pytest.raises(InvalidRequest) as error:
+        stop_sequences(decode(stop=stop))
+    assert error.value.param == "stop"
 
 
 def test_fields_without_effect_are_reported():

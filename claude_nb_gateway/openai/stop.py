@@ -1,0 +1,48 @@
+"""Cut a text at its first stop sequence, also where that is split over deltas. Pure.
+
+The CLI cannot be told of stop sequences, so the gateway watches for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StopSequences:
+    """Passes text on up to the first of `sequences`, which is not passed on.
+
+    What may be the beginning of one is held back until that is known.
+    """
+
+    def __init__(self, sequences: Sequence[str]) -> None:
+        self.reached = False
+        self._sequences = sequences
+        self._held = ""
+
+    def add(self, text: str) -> str:
+        """What of the text so far can be passed on now."""
+        if not self._sequences:
+            return text
+        text = self._held + text
+        found = [i for s in self._sequences if (i := text.find(s)) >= 0]
+        if found:
+            self.reached = True
+            self._held = ""
+            return text[: min(found)]
+        keep = max(_overlap(text, sequence) for sequence in self._sequences)
+        passed, self._held = text[: len(text) - keep], text[len(text) - keep :]
+        return passed
+
+    def rest(self) -> str:
+        """What was held back, when no more text comes."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, sequence: str) -> int:
+    """The length of the longest end of `text` that `sequence` begins with."""
+    longest = min(len(text), len(sequence) - 1)
+    for length in range(longest, 0, -1):
+        if text.endswith(sequence[:length]):
+            return length
+    return 0
