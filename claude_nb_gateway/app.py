@@ -22,7 +22,12 @@ from .api.chat import ChatCompletionsHandler
 from .api.models import ModelHandler, ModelsHandler
 from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
-from .connection import Connection, remove_connection, write_connection
+from .connection import (
+    Connection,
+    remove_connection,
+    remove_stale_connections,
+    write_connection,
+)
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
 
@@ -190,6 +195,7 @@ class GatewayApp(ExtensionApp):
         if self.demo:
             await self._start_demo()
         await self.manager.reap()
+        await asyncio.to_thread(remove_stale_connections)
         await asyncio.to_thread(write_connection, os.getpid(), self.connection)
         if self.embedded:
             print(self.connection.to_json(), flush=True)

@@ -13,6 +13,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
 from jupyter_core.paths import jupyter_runtime_dir
 
 
@@ -57,6 +58,14 @@ def write_connection(pid: int, connection: Connection) -> None:
     with open(descriptor, "w") as file:
         file.write(connection.to_json())
     draft.replace(path)
+
+
+def remove_stale_connections() -> None:
+    """Remove what servers left that were killed; their keys open nothing more."""
+    for path in runtime_file(0).parent.glob("claude-gateway-*.json"):
+        pid = path.stem.removeprefix("claude-gateway-")
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 def read_connection(pid: int) -> Connection | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,13 @@ from claude_nb_gateway.testing.model import ModelServer
 from claude_nb_gateway.testing.server import Gateway
 
 pytest_plugins = ["claude_nb_gateway.testing.fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Undo that a shell's background jobs, and their children, ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

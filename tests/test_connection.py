@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ from claude_nb_gateway.connection import (
     Connection,
     read_connection,
     remove_connection,
+    remove_stale_connections,
     runtime_file,
     write_connection,
 )
@@ -41,6 +44,19 @@ def test_spoilt_file_is_no_connection(text):
     runtime_file(1).parent.mkdir()
     runtime_file(1).write_text(text)
     assert read_connection(1) is None
+
+
+def test_files_of_killed_servers_are_removed():
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    other = runtime_file(1).with_name("claude-gateway-processes-1.json")
+    for pid in (gone.pid, os.getpid()):
+        write_connection(pid, CONNECTION)
+    other.write_text("")
+    remove_stale_connections()
+    assert read_connection(gone.pid) is None
+    assert read_connection(os.getpid()) == CONNECTION
+    assert other.exists()
 
 
 def test_key_is_not_shown():
