@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-prod lab demo notebooks test test-install test-real \
+.PHONY: help install start start-prod lab demo notebooks test test-soak test-install test-real \
 	check format kill clean
 
 help: ## show this list
@@ -46,6 +46,9 @@ demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
 
 test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
 	$(BIN)/python -m pytest
+
+test-soak: $(VENV)/.dev ## hundreds of requests, many abandoned: nothing is left
+	$(BIN)/python -m pytest -m soak -s tests/soak
 
 test-install: $(VENV)/.dev ## a plain install and one from the sdist enable it
 	$(BIN)/python scripts/check_install.py

@@ -1,0 +1,97 @@
+"""Many requests in a row, a third of them abandoned: nothing may be left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+
+import openai
+import psutil
+import pytest
+
+from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.testing.server import running_gateway
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+
+REQUESTS = 500
+AT_ONCE = 4
+WARM_UP = 60
+MEMORY_GROWTH_BYTES = 24 * 2**20
+
+
+class Footprint:
+    """What a server holds, when it has nothing to do."""
+
+    def __init__(self, gateway):
+        self.server = psutil.Process(gateway.process.pid)
+        for process in gateway.cli_processes:
+            process.wait(30)  # the idle ones are culled
+        self.descriptors = self.server.num_fds()
+        self.memory = self.server.memory_info().rss
+        self.children = self.server.children(recursive=True)
+        names = Path(tempfile.gettempdir()).glob("claude-gateway-*")
+        self.directories = {path.name for path in names}
+
+
+async def talk(client, number, chance):
+    """Ask once; every third caller hangs up at some moment."""
+    question = [{"role": "user", "content": f"request {number}"}]
+    asked = client.chat.completions.create(
+        model="sonnet", messages=question, stream=bool(number % 2)
+    )
+    if number % 3 == 0:
+        try:
+            async with asyncio.timeout(chance.uniform(0.0, 0.8)):
+                await finish(await asked)
+        except TimeoutError:
+            return
+    else:
+        await finish(await asked)
+
+
+async def finish(answer):
+    if isinstance(answer, openai.AsyncStream):
+        async for _ in answer:
+            pass
+
+
+async def talk_often(gateway, numbers):
+    chance = random.Random(4)
+    places = asyncio.Semaphore(AT_ONCE)
+    options = {"base_url": gateway.base_url, "api_key": gateway.key, "max_retries": 0}
+    async with openai.AsyncOpenAI(**options) as client:
+
+        async def one(number):
+            async with places:
+                await talk(client, number, chance)
+
+        async with asyncio.TaskGroup() as group:
+            for number in numbers:
+                group.create_task(one(number))
+
+
+def test_nothing_is_left_of_many_requests(tmp_path, model):
+    model.responder = lambda request: Reply(["word "] * 10, delay_seconds=0.01)
+    options = (
+        "--CLIManager.session_idle_timeout_seconds=1",
+        "--CLIManager.spare_idle_timeout_seconds=1",
+        "--CLIManager.max_processes=8",
+    )
+    with running_gateway(tmp_path, model.url, *options) as gateway:
+        asyncio.run(talk_often(gateway, range(WARM_UP)))
+        before = Footprint(gateway)
+        model.requests.clear()
+        asyncio.run(talk_often(gateway, range(WARM_UP, WARM_UP + REQUESTS)))
+        after = Footprint(gateway)
+        grown = (after.memory - before.memory) / 2**20
+        print(
+            f"{before.descriptors} → {after.descriptors} descriptors, {grown:+.1f} MiB"
+        )
+        assert after.children == before.children == []
+        assert after.descriptors <= before.descriptors
+        assert after.directories == before.directories
+        assert after.memory - before.memory < MEMORY_GROWTH_BYTES
+        assert not [line for line in gateway.log if "Traceback" in line]
