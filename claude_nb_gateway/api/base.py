@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -56,8 +57,8 @@ class GatewayHandler(APIHandler):
     """
 
     auth_resource = RESOURCE
-    client_gone = False
-    _task: asyncio.Task[Any] | None = None
+    _client_gone = False
+    _work: asyncio.Task[Any] | None = None
 
     def initialize(self, gateway: GatewayApp) -> None:
         """Keep the app that made the handler."""
@@ -65,7 +66,6 @@ class GatewayHandler(APIHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Let the caller in, or raise."""
-        self._task = asyncio.current_task()
         self._refuse_large_body()
         if self._has_kernel_key():
             self.check_host()
@@ -125,9 +125,25 @@ class GatewayHandler(APIHandler):
     def on_connection_close(self) -> None:
         """Cancel the work: its reader is gone."""
         super().on_connection_close()
-        self.client_gone = True
-        if self._task is not None:
-            self._task.cancel()
+        self._client_gone = True
+        if self._work is not None:
+            self._work.cancel()
+
+    @contextlib.contextmanager
+    def only_for_its_reader(self) -> Iterator[None]:
+        """Leave the body of this context when the client goes away."""
+        self._work = work = asyncio.current_task()
+        assert work is not None
+        try:
+            if self._client_gone:
+                work.cancel()  # takes effect where the body first waits
+            yield
+        except asyncio.CancelledError:
+            if not self._client_gone:
+                raise
+            work.uncancel()
+        finally:
+            self._work = None
 
     def _has_kernel_key(self) -> bool:
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -31,16 +30,12 @@ class ChatCompletionsHandler(GatewayHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the conversation in the body."""
-        try:
-            with http_errors(self.log):
-                request = decode_request(self.request.body)
-                ignored = fields_without_effect(request)
-                if ignored:
-                    self.set_header(IGNORED_HEADER, ", ".join(ignored))
-                await self._answer(request)
-        except asyncio.CancelledError:
-            if not self.client_gone:
-                raise
+        with self.only_for_its_reader(), http_errors(self.log):
+            request = decode_request(self.request.body)
+            ignored = fields_without_effect(request)
+            if ignored:
+                self.set_header(IGNORED_HEADER, ", ".join(ignored))
+            await self._answer(request)
 
     async def _answer(self, request: ChatCompletionRequest) -> None:
         options = request.stream_options if request.stream else None
