@@ -125,6 +125,31 @@ def test_alone_with_require_auth_a_key_is_needed(tmp_path, model):
             client.chat.completions.create(**QUESTION)
 
 
+READ_ONLY = """
+from jupyter_server.auth import Authorizer
+
+class ReadOnly(Authorizer):
+    def is_authorized(self, handler, user, action, resource):
+        return resource != "claude" or action == "read"
+
+c.ServerApp.authorizer_class = ReadOnly
+"""
+
+
+def test_authorizer_can_allow_reading_and_refuse_asking(tmp_path, model):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "jupyter_server_config.py").write_text(READ_ONLY)
+    with (
+        running_gateway(tmp_path, model.url) as gateway,
+        client_of(gateway) as client,
+    ):
+        assert client.models.list().data
+        with pytest.raises(openai.PermissionDeniedError, match="execute"):
+            client.chat.completions.create(**QUESTION)
+    assert model.requests == []
+
+
 def test_demo_says_that_it_is_canned(tmp_path):
     with (
         running_gateway(tmp_path, "", "--demo", command=STANDALONE) as gateway,

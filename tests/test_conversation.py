@@ -187,6 +187,16 @@ async def test_above_the_ceiling_requests_are_answered_in_order(make, model):
     assert len(manager._sessions) == 1
 
 
+async def test_spare_that_takes_the_last_slot_does_not_hold_up_a_request(
+    make, numbered
+):
+    manager = make(max_processes=2, spare_processes=1, queue_timeout_seconds=20.0)
+    async with manager.session():
+        while not manager._slots.locked():  # noqa: ASYNC110 - a spare on its way
+            await asyncio.sleep(0.01)
+        assert await run(manager, "one") == "answer 1"
+
+
 async def test_no_slot_is_lost_to_those_who_gave_up_waiting(make, numbered):
     manager = make(max_processes=1, spare_processes=0, queue_timeout_seconds=0.05)
     async with manager.session():

@@ -220,6 +220,9 @@ class CLIManager(LoggingConfigurable):
             self._cull.cancel()
         if self._refill is not None:
             self._refill.cancel()
+            await asyncio.wait([self._refill])
+        while self._idle.take_oldest() is not None:
+            pass  # its timer is stopped; it is ended with all others
         for session in list(self._sessions):
             self._own(self._retire(session))
         while self._tasks:
@@ -261,11 +264,13 @@ class CLIManager(LoggingConfigurable):
         return await self._boot()
 
     def _make_room(self) -> None:
-        # An idle session is worth less than a request that waits.
+        # An idle session or a spare is worth less than a request that waits.
         if self._queued and self._slots.locked():
-            oldest = self._idle.take_oldest()
-            if oldest is not None:
-                self._dismiss(oldest)
+            least = self._idle.take_oldest()
+            if least is None and self._spares:
+                least = self._spares.pop()
+            if least is not None:
+                self._dismiss(least)
 
     async def _boot(self) -> Session:
         # Takes over a slot from the caller. All at once, processes would start so
@@ -376,6 +381,7 @@ class CLIManager(LoggingConfigurable):
             await self._slots.acquire()
             try:
                 self._spares.append(await self._boot())
+                self._make_room()
             except GatewayError as error:
                 self.log.warning("no spare CLI: %s %s", error, error.detail)
                 return
