@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import psutil
 
@@ -37,6 +37,10 @@ class _Pipes(asyncio.SubprocessProtocol):
 
     def __init__(self, process: CLIProcess) -> None:
         self.process = process
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not left to the caller of subprocess_exec: cancelled, it never gets it.
+        self.process._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == STDOUT:
@@ -124,7 +128,6 @@ class CLIProcess:
                 "The Claude Code CLI could not be started on the server.",
                 detail=str(error),
             ) from error
-        process._transport = transport
         process.pid = transport.get_pid()
         return process
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -127,6 +128,32 @@ async def test_close_goes_on_when_its_caller_is_cancelled(start):
         await closing
     await process.close()
     assert process.returncode is not None
+
+
+async def test_start_that_is_cancelled_ends_the_process_quietly(log, tmp_path):
+    complaints = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    for steps in range(12):
+        starting = asyncio.create_task(
+            CLIProcess.start(
+                [sys.executable, "-c", "import time; time.sleep(99)"],
+                env=dict(os.environ),
+                cwd=str(tmp_path),
+                log=log,
+                grace_seconds=0.2,
+            )
+        )
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await starting).close()
+    left = psutil.Process().children()
+    await asyncio.to_thread(psutil.wait_procs, left, 5)
+    await asyncio.sleep(0.1)  # for what the loop has still to tell
+    assert complaints == []
+    assert not psutil.Process().children()
 
 
 async def test_missing_directory_is_named_in_the_log_only(log):
