@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import tempfile
 import threading
-from pathlib import Path
 
 import openai
 import psutil
@@ -26,7 +25,7 @@ MEMORY_GROWTH_BYTES = 24 * 2**20
 class Footprint:
     """What a server holds, when it has nothing to do."""
 
-    def __init__(self, gateway, most_descriptors=0):
+    def __init__(self, gateway, temporary, most_descriptors=0):
         self.server = psutil.Process(gateway.process.pid)
         for process in gateway.cli_processes:
             process.wait(30)  # the idle ones are culled
@@ -37,8 +36,7 @@ class Footprint:
             threading.Event().wait(0.1)
         self.memory = self.server.memory_info().rss
         self.children = self.server.children(recursive=True)
-        names = Path(tempfile.gettempdir()).glob("claude-gateway-*")
-        self.directories = {path.name for path in names}
+        self.directories = sorted(os.listdir(temporary))
 
 
 async def talk(client, number, chance):
@@ -85,12 +83,15 @@ def test_nothing_is_left_of_many_requests(tmp_path, model):
         "--CLIManager.spare_idle_timeout_seconds=1",
         "--CLIManager.max_processes=8",
     )
-    with running_gateway(tmp_path, model.url, *options) as gateway:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary)}
+    with running_gateway(tmp_path, model.url, *options, env=env) as gateway:
         asyncio.run(talk_often(gateway, range(WARM_UP)))
-        before = Footprint(gateway)
+        before = Footprint(gateway, temporary)
         model.requests.clear()
         asyncio.run(talk_often(gateway, range(WARM_UP, WARM_UP + REQUESTS)))
-        after = Footprint(gateway, before.descriptors)
+        after = Footprint(gateway, temporary, before.descriptors)
         grown = (after.memory - before.memory) / 2**20
         print(
             f"{before.descriptors} → {after.descriptors} descriptors, {grown:+.1f} MiB"
