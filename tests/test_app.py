@@ -150,6 +150,34 @@ def test_authorizer_can_allow_reading_and_refuse_asking(tmp_path, model):
     assert model.requests == []
 
 
+BUG = """
+from claude_nb_gateway.openai.chunks import ChunkBuilder
+
+def content(self, text, thinking, content=ChunkBuilder._content):
+    if "boom" in text:
+        raise RuntimeError("a bug, at /secret/path")
+    return content(self, text, thinking)
+
+ChunkBuilder._content = content
+"""
+
+
+def test_bug_in_mid_stream_is_an_error_and_no_silent_stop(tmp_path, model):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "jupyter_server_config.py").write_text(BUG)
+    model.script(Reply(["a ", "boom"], delay_seconds=0.05))
+    with (
+        running_gateway(tmp_path, model.url) as gateway,
+        client_of(gateway) as client,
+    ):
+        with pytest.raises(openai.APIError) as error:
+            list(client.chat.completions.create(**QUESTION, stream=True))
+        assert "/secret" not in error.value.message
+        gateway.stop()
+    assert "RuntimeError: a bug" in "".join(gateway.log)
+
+
 def test_demo_says_that_it_is_canned(tmp_path):
     with (
         running_gateway(tmp_path, "", "--demo", command=STANDALONE) as gateway,

@@ -57,7 +57,7 @@ class GatewayHandler(APIHandler):
     """
 
     auth_resource = RESOURCE
-    _client_gone = False
+    client_gone = False
     _work: asyncio.Task[Any] | None = None
 
     def initialize(self, gateway: GatewayApp) -> None:
@@ -125,7 +125,7 @@ class GatewayHandler(APIHandler):
     def on_connection_close(self) -> None:
         """Cancel the work: its reader is gone."""
         super().on_connection_close()
-        self._client_gone = True
+        self.client_gone = True
         if self._work is not None:
             self._work.cancel()
 
@@ -135,11 +135,11 @@ class GatewayHandler(APIHandler):
         self._work = work = asyncio.current_task()
         assert work is not None
         try:
-            if self._client_gone:
+            if self.client_gone:
                 work.cancel()  # takes effect where the body first waits
             yield
         except asyncio.CancelledError:
-            if not self._client_gone:
+            if not self.client_gone:
                 raise
             work.uncancel()
         finally:

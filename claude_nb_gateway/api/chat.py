@@ -14,9 +14,14 @@ from ..openai.parameters import (
     fields_without_effect,
     stop_sequences,
 )
-from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorResponse
+from ..openai.types import (
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    ErrorBody,
+    ErrorResponse,
+)
 from .base import GatewayHandler, allowed_to
-from .errors import api_error, http_errors
+from .errors import api_error, error_of, http_errors
 from .sse import EventStream
 
 IGNORED_HEADER = "X-Ignored-Parameters"
@@ -59,17 +64,23 @@ class ChatCompletionsHandler(GatewayHandler):
                 if builder.finished:
                     return
 
+    def _mid_stream(self, error: Exception) -> ErrorBody:
+        if isinstance(error, GatewayError):
+            self.log.warning("mid-stream: %s %s", error, error.detail)
+            return api_error(error).body
+        self.log.error("mid-stream: %s", error, exc_info=error)
+        return error_of(error, 500)
+
     async def _stream(self, chunks: Chunks) -> None:
         stream = EventStream(self, self.gateway.keepalive_seconds)
         try:
             behind = False
             async for batch in chunks:
                 behind = await stream.send(merge(batch) if behind else batch)
-        except GatewayError as error:
-            if not stream.started:
+        except Exception as error:
+            if not stream.started or self.client_gone:
                 raise
-            self.log.warning("mid-stream: %s %s", error, error.detail)
-            await stream.send([ErrorResponse(api_error(error).body)])
+            await stream.send([ErrorResponse(self._mid_stream(error))])
         finally:
             stream.close()
         await stream.done()
