@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from .claude.failures import failure, hopeless
-from .claude.manager import CLIManager, Lease
-from .claude.protocol import Assistant, Message, Result, System
+from .claude.manager import CLIManager
+from .claude.protocol import Assistant, Message, Result, StreamEvent, System
 from .claude.turns import Conversation, digest_after
-from .errors import GatewayError
+from .errors import CLIExited, GatewayError
 
 
 async def answer(
@@ -26,11 +26,32 @@ async def answer(
         Any of them; also after the first batches, when the turn fails then.
     """
     if manager.models.loaded:
-        manager.models.resolve(conversation.model)
+        manager.models.resolve(conversation.opening.model)
+    for last_attempt in (False, True):
+        answered = False
+        try:
+            async with aclosing(_attempt(manager, conversation)) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    answered = answered or any(map(_is_answer, batch))
+                    yield batch
+        except CLIExited:
+            # It may have died long ago, waiting: nobody is told anything yet.
+            if answered or last_attempt:
+                raise
+        else:
+            return
+
+
+async def _attempt(
+    manager: CLIManager, conversation: Conversation
+) -> AsyncIterator[list[Message]]:
     *before, asked = conversation.digests()
-    async with manager.session(before) as lease:
-        await _prepare(manager, lease, conversation)
-        turn = lease.session.ask(
+    async with manager.session(conversation.opening, before) as lease:
+        session = lease.session
+        limit = conversation.max_output_tokens
+        await manager.open(session, conversation.opening, limit)
+        await session.seed(conversation.history[lease.turns_held :])
+        turn = session.ask(
             conversation.question,
             stall_timeout_seconds=manager.stall_timeout_seconds,
             turn_timeout_seconds=manager.turn_timeout_seconds,
@@ -49,18 +70,8 @@ async def answer(
                 yield batch
 
 
-async def _prepare(
-    manager: CLIManager, lease: Lease, conversation: Conversation
-) -> None:
-    session = lease.session
-    if not lease.turns_held:
-        await manager.initialize(session, conversation.system)
-        await session.apply_settings(
-            model=manager.models.resolve(conversation.model),
-            effort=conversation.effort,
-            max_output_tokens=conversation.max_output_tokens,
-        )
-    await session.seed(conversation.history[lease.turns_held :])
+def _is_answer(message: Message) -> bool:
+    return isinstance(message, StreamEvent | Assistant | Result)
 
 
 def _text(message: Message) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ def interruptible():
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+async def until(condition, seconds=10):
+    """Wait until `condition()` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nothing to wait on from outside
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import signal
 import psutil
 import pytest
 
-from claude_nb_gateway.claude.turns import Conversation, Turn
+from claude_nb_gateway.claude.turns import Conversation, Opening, Turn
 from claude_nb_gateway.conversation import answer
 from claude_nb_gateway.errors import GatewayError, TooBusy
 from claude_nb_gateway.testing.model import Reply
+
+from .conftest import until
 
 pytestmark = pytest.mark.anyio
 
@@ -19,14 +21,13 @@ def text(text):
     return [{"type": "text", "text": text}]
 
 
-def conversation(*texts, principal="me", model="sonnet", **options):
+def conversation(*texts, max_output_tokens=None, **options):
     """A conversation of these texts, the user's and the assistant's in turn."""
     roles = ["user", "assistant"] * len(texts)
     turns = [Turn(role, text(t)) for role, t in zip(roles, texts, strict=False)]
     (*history, question) = turns
-    return Conversation(
-        model, (), tuple(history), question.content, principal=principal, **options
-    )
+    opening = Opening(**{"model": "sonnet", "principal": "me", **options})
+    return Conversation(opening, tuple(history), question.content, max_output_tokens)
 
 
 async def run(manager, *texts, **options):
@@ -85,7 +86,6 @@ async def test_whitespace_that_clients_strip_does_not_matter(make, model):
         (("one", "answer 1", "two"), {"principal": "someone else"}),
         (("one", "answer 1", "two"), {"model": "haiku"}),
         (("one", "answer 1", "two"), {"effort": "low"}),
-        (("one", "answer 1", "two"), {"max_output_tokens": 9}),
     ],
 )
 async def test_what_is_not_a_continuation_gets_its_own_session(
@@ -192,8 +192,7 @@ async def test_spare_that_takes_the_last_slot_does_not_hold_up_a_request(
 ):
     manager = make(max_processes=2, spare_processes=1, queue_timeout_seconds=20.0)
     async with manager.session():
-        while not manager._slots.locked():  # noqa: ASYNC110 - a spare on its way
-            await asyncio.sleep(0.01)
+        await until(lambda: manager._places_taken == 2)  # a spare on its way
         assert await run(manager, "one") == "answer 1"
 
 

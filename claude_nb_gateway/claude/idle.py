@@ -44,12 +44,11 @@ class IdleSessions:
         """A session at the last of `digests` that any stands at, and its index."""
         wanted = {digest: index for index, digest in enumerate(digests)}
         found = [w for w in self._waiting if w.digest in wanted]
-        for waiting in sorted(found, key=lambda w: wanted[w.digest], reverse=True):
-            self._remove(waiting)
-            if waiting.session.process.alive:
-                return wanted[waiting.digest], waiting.session
-            self._dismiss(waiting.session)
-        return None
+        if not found:
+            return None
+        waiting = max(found, key=lambda w: wanted[w.digest])
+        self._remove(waiting)
+        return wanted[waiting.digest], waiting.session
 
     def take_oldest(self) -> Session | None:
         """The session least recently used, None if there is none."""
@@ -59,13 +58,18 @@ class IdleSessions:
         self._remove(waiting)
         return waiting.session
 
+    def discard(self, session: Session) -> bool:
+        """Take `session` out; returns whether it was there."""
+        for waiting in self._waiting:
+            if waiting.session is session:
+                self._remove(waiting)
+                return True
+        return False
+
     def _remove(self, waiting: _Waiting) -> None:
         waiting.timer.cancel()
         self._waiting.remove(waiting)
 
     def _expire(self, session: Session) -> None:
-        for waiting in self._waiting:
-            if waiting.session is session:
-                self._remove(waiting)
-                self._dismiss(session)
-                return
+        if self.discard(session):
+            self._dismiss(session)

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from .models import ModelCatalog
 from .process import CLIProcess, end_all
 from .reaper import Ledger, reap
 from .session import Session
+from .spares import Spares
+from .turns import Opening
 
 PROCESS_BYTES = 200 * 2**20
 # A refill at once would compete with the very turn that took the spare.
@@ -72,9 +75,16 @@ class CLIManager(LoggingConfigurable):
         the machine's memory at 200 MiB each, from 4 to 64.""",
     )
     spare_processes = Integer(
-        1,
+        2,
         config=True,
-        help="CLI processes kept started for the next conversation, after the first.",
+        help="""CLI processes kept started for the next conversations, once there was
+        one. 0 keeps none.""",
+    )
+    max_spare_processes = Integer(
+        4,
+        config=True,
+        help="""How many CLI processes are kept started after many conversations have
+        begun at about the same time.""",
     )
     spare_idle_timeout_seconds = Float(
         600.0, config=True, help="Spares are ended when no request came for so long."
@@ -127,15 +137,19 @@ class CLIManager(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._slots = asyncio.Semaphore(self.max_processes)
         self._sessions: set[Session] = set()
         self._lent: set[Session] = set()
-        self._booting = asyncio.Semaphore(os.cpu_count() or 1)
-        self._queued = 0
         self._idle = IdleSessions(dismiss=self._dismiss)
-        self._spares: list[Session] = []
+        self._spares = Spares(
+            self.spare_processes, self.max_spare_processes, dismiss=self._dismiss
+        )
+        self._line: deque[asyncio.Future[Session]] = deque()
+        self._places_taken = 0
+        self._starting = 0
+        self._refilling = False
+        self._ending: set[Session] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._refill: asyncio.Task[None] | None = None
+        self._refill: asyncio.TimerHandle | None = None
         self._cull: asyncio.TimerHandle | None = None
         self._catalog_lock = asyncio.Lock()
         self._directory = ""
@@ -168,12 +182,14 @@ class CLIManager(LoggingConfigurable):
         )
 
     @contextlib.asynccontextmanager
-    async def session(self, digests: Sequence[bytes] = ()) -> AsyncIterator[Lease]:
+    async def session(
+        self, opening: Opening | None = None, digests: Sequence[bytes] = ()
+    ) -> AsyncIterator[Lease]:
         """Lend the session that stands at the last of `digests`, or a fresh one.
 
-        A fresh one holds no turns and is not yet initialized. At the end it is
-        kept if the lease says where it stands; otherwise what still runs on it is
-        interrupted and it is ended, in a task of the manager's.
+        A fresh one holds no turns, and may not be initialized: see `open`. At the
+        end it is kept if the lease says where it stands; otherwise what still runs
+        on it is interrupted and it is ended, in a task of the manager's.
 
         Raises
         ------
@@ -186,8 +202,7 @@ class CLIManager(LoggingConfigurable):
         if found is not None:
             lease = Lease(found[1], turns_held=found[0] + 1)
         else:
-            lease = Lease(await self._claim())
-            self._keep_spares()
+            lease = Lease(await self._claim(opening))
         self._lent.add(lease.session)
         try:
             yield lease
@@ -195,17 +210,33 @@ class CLIManager(LoggingConfigurable):
             self._lent.discard(lease.session)
             self._take_back(lease)
 
-    async def initialize(self, session: Session, system: tuple[str, ...]) -> None:
-        """Bind `session` to its system prompt and learn which models there are."""
-        about = await session.initialize(system=system)
-        self.models.update(about.get("models", []))
+    async def open(
+        self,
+        session: Session,
+        opening: Opening,
+        max_output_tokens: int | None = None,
+    ) -> None:
+        """Make `session` ready for the next turn of a conversation with `opening`.
+
+        Raises
+        ------
+        InvalidRequest
+            There is no such model.
+        """
+        if session.opening is None:
+            await self._initialize(session, opening)
+        await session.apply_settings(
+            model=self.models.resolve(opening.model),
+            effort=opening.effort,
+            max_output_tokens=max_output_tokens,
+        )
 
     async def catalog(self) -> ModelCatalog:
         """The models, asked of the CLI if it was not asked before."""
         async with self._catalog_lock:
             if not self.models.loaded:
                 async with self.session() as lease:
-                    await self.initialize(lease.session, ())
+                    await self._initialize(lease.session, Opening(None))
         return self.models
 
     async def reap(self) -> None:
@@ -216,11 +247,12 @@ class CLIManager(LoggingConfigurable):
     async def shutdown(self) -> None:
         """End every process and forget everything; the manager is done for."""
         self._closing = True
-        if self._cull is not None:
-            self._cull.cancel()
-        if self._refill is not None:
-            self._refill.cancel()
-            await asyncio.wait([self._refill])
+        for timer in (self._cull, self._refill):
+            if timer is not None:
+                timer.cancel()
+        while self._line:
+            refused = TooBusy("The server is shutting down.", retry_after_seconds=5)
+            self._line.popleft().set_exception(refused)
         while self._idle.take_oldest() is not None:
             pass  # its timer is stopped; it is ended with all others
         for session in list(self._sessions):
@@ -242,82 +274,124 @@ class CLIManager(LoggingConfigurable):
         end_all(found, self.close_grace_seconds)
         self._forget()
 
-    async def _claim(self) -> Session:
-        while self._spares:
-            spare = self._spares.pop(0)
-            if spare.process.alive:
-                return spare
-            self._dismiss(spare)
-        self._queued += 1
+    async def _initialize(self, session: Session, opening: Opening) -> None:
+        about = await session.initialize(opening)
+        self.models.update(about.get("models", []))
+
+    async def _claim(self, opening: Opening | None) -> Session:
+        self._expect_more()
+        spare = self._spares.take(opening)
+        if spare is not None:
+            return spare
+        place = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        self._start_more()
         try:
-            self._make_room()
-            async with asyncio.timeout(self.queue_timeout_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
+            return await self._wait_in_line(place)
+        except BaseException:
+            if place in self._line:
+                self._line.remove(place)
+            elif place.done() and place.exception() is None:
+                self._settle(place.result())
+            raise
+
+    async def _wait_in_line(self, place: asyncio.Future[Session]) -> Session:
+        await asyncio.wait([place], timeout=self.queue_timeout_seconds)
+        if place in self._line and self._line.index(place) >= self._starting:
             raise TooBusy(
                 f"All {self.max_processes} Claude processes of the server are busy. "
                 "Try again later.",
                 retry_after_seconds=max(1, round(self.queue_timeout_seconds / 2)),
-            ) from None
-        finally:
-            self._queued -= 1
-        return await self._boot()
+            )
+        return await place  # one is starting for it, which takes a bounded time
 
-    def _make_room(self) -> None:
-        # An idle session or a spare is worth less than a request that waits.
-        if self._queued and self._slots.locked():
-            least = self._idle.take_oldest()
-            if least is None and self._spares:
-                least = self._spares.pop()
+    def _settle(self, session: Session) -> None:
+        # A started process goes to who has waited longest.
+        if self._line:
+            self._line.popleft().set_result(session)
+        elif self._closing:
+            self._dismiss(session)
+        else:
+            self._spares.put(session)
+
+    def _start_more(self) -> None:
+        if self._closing:
+            return
+        spares = self._spares.missing if self._refilling else 0
+        # All at once, processes would start so slowly that none answers for
+        # seconds: as many at a time as there are cores.
+        cores = (os.cpu_count() or 1) - self._starting
+        room = self.max_processes - self._places_taken
+        wanted = len(self._line) + spares - self._starting
+        for _ in range(min(wanted, cores, room)):
+            self._starting += 1
+            self._places_taken += 1
+            self._own(self._start_one())
+        if self._places_taken >= self.max_processes:
+            self._make_room(len(self._line) - self._starting - len(self._ending))
+        self._refilling = spares > 0
+
+    def _make_room(self, places: int) -> None:
+        # What waits for a client is worth less than a client that waits.
+        for _ in range(places):
+            least = self._idle.take_oldest() or self._spares.take_least()
             if least is not None:
                 self._dismiss(least)
 
-    async def _boot(self) -> Session:
-        # Takes over a slot from the caller. All at once, processes would start so
-        # slowly that none answers for seconds: as many at a time as there are cores.
-        try:
-            await self._booting.acquire()
-        except BaseException:
-            self._slots.release()
-            raise
+    async def _start_one(self) -> None:
+        session = None
         try:
             session = await self._start()
-            try:
-                await session.warm_up()
-            except BaseException:
+            await session.warm_up()
+            if not self._line:
+                await self._prepare(session)
+        except Exception as error:
+            if session is not None:
                 self._dismiss(session)
-                raise
+            else:
+                self._places_taken -= 1
+            self._refilling = False
+            if self._line:
+                self._line.popleft().set_exception(error)
+            else:
+                self.log.warning("no spare CLI: %s", error, exc_info=error)
+        else:
+            self._settle(session)
         finally:
-            self._booting.release()
-        return session
+            self._starting -= 1
+            self._start_more()
+
+    async def _prepare(self, session: Session) -> None:
+        opening = self._spares.opening_to_prepare()
+        if opening is not None:
+            await self.open(session, opening)
 
     async def _start(self) -> Session:
-        # From here on the slot belongs to the process, until that is gone.
-        try:
-            if not self._directory:
-                self._directory = tempfile.mkdtemp(prefix="claude-gateway-")
-                self._ledger = Ledger(Path(jupyter_runtime_dir()), self._directory)
-            process = await CLIProcess.start(
-                command.chat_command(self.find_cli()),
-                env=command.child_environment(
-                    os.environ,
-                    extra=self.cli_env,
-                    max_retries=self.api_max_retries,
-                    secrets=self.hidden_env,
-                ),
-                cwd=self._directory,
-                line_limit_bytes=self.line_limit_bytes,
-                grace_seconds=self.close_grace_seconds,
-                log=self.log,
-            )
-        except BaseException:
-            self._slots.release()
-            raise
-        session = Session(process, control_timeout_seconds=self.control_timeout_seconds)
+        if not self._directory:
+            self._directory = tempfile.mkdtemp(prefix="claude-gateway-")
+            self._ledger = Ledger(Path(jupyter_runtime_dir()), self._directory)
+        process = await CLIProcess.start(
+            command.chat_command(self.find_cli()),
+            env=command.child_environment(
+                os.environ,
+                extra=self.cli_env,
+                max_retries=self.api_max_retries,
+                secrets=self.hidden_env,
+            ),
+            cwd=self._directory,
+            line_limit_bytes=self.line_limit_bytes,
+            grace_seconds=self.close_grace_seconds,
+            log=self.log,
+        )
+        session = Session(
+            process,
+            control_timeout_seconds=self.control_timeout_seconds,
+            gone=self._gone,
+        )
         self._sessions.add(session)
         self._own(self._record())
         if self._closing:
-            self._own(self._close(session))
+            self._dismiss(session)
         return session
 
     def _take_back(self, lease: Lease) -> None:
@@ -325,11 +399,20 @@ class CLIManager(LoggingConfigurable):
         usable = session.process.alive and not session.in_turn and not self._closing
         if lease.stands_at is not None and usable and timeout > 0:
             self._idle.put(lease.stands_at, session, timeout)
-            self._make_room()
+            self._start_more()
         else:
+            self._ending.add(session)
             self._own(self._retire(session))
 
+    def _gone(self, session: Session) -> None:
+        was_spare = self._spares.discard(session)
+        if self._idle.discard(session) or was_spare:
+            self._dismiss(session)
+            self._refilling = self._refilling or was_spare
+            self._start_more()
+
     def _dismiss(self, session: Session) -> None:
+        self._ending.add(session)
         self._own(self._close(session))
 
     async def _retire(self, session: Session) -> None:
@@ -342,9 +425,11 @@ class CLIManager(LoggingConfigurable):
 
     async def _close(self, session: Session) -> None:
         await session.process.close()
+        self._ending.discard(session)
         if session in self._sessions:
             self._sessions.discard(session)
-            self._slots.release()
+            self._places_taken -= 1
+            self._start_more()
             await self._record()
 
     async def _record(self) -> None:
@@ -363,28 +448,20 @@ class CLIManager(LoggingConfigurable):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _keep_spares(self) -> None:
+    def _expect_more(self) -> None:
         loop = asyncio.get_running_loop()
         if self._cull is not None:
             self._cull.cancel()
-        self._cull = loop.call_later(self.spare_idle_timeout_seconds, self._cull_spares)
-        if self._refill is None or self._refill.done():
-            self._refill = asyncio.create_task(self._refill_spares())
+        self._cull = loop.call_later(
+            self.spare_idle_timeout_seconds, self._spares.clear
+        )
+        if self._refill is None:
+            self._refill = loop.call_later(REFILL_DELAY_SECONDS, self._refill_spares)
 
-    def _cull_spares(self) -> None:
-        while self._spares:
-            self._dismiss(self._spares.pop())
-
-    async def _refill_spares(self) -> None:
-        await asyncio.sleep(REFILL_DELAY_SECONDS)
-        while len(self._spares) < self.spare_processes and not self._slots.locked():
-            await self._slots.acquire()
-            try:
-                self._spares.append(await self._boot())
-                self._make_room()
-            except GatewayError as error:
-                self.log.warning("no spare CLI: %s %s", error, error.detail)
-                return
+    def _refill_spares(self) -> None:
+        self._refill = None
+        self._refilling = True
+        self._start_more()
 
 
 def _bundled_cli() -> str:

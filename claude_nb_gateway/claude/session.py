@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from ..errors import CLITimeout, GatewayError, ProtocolError
 from . import protocol
 from .process import CLIProcess
 from .protocol import Json, Message
-from .turns import Turn
+from .turns import Opening, Turn
 
 # With so many messages unread the pipe is left to fill, which slows the CLI.
 INBOX_LIMIT = 4_096
@@ -20,9 +20,14 @@ INBOX_LIMIT = 4_096
 # the least budget is this. The CLI asks for it with models that do not adapt.
 LEAST_THINKING_TOKENS = 1_024
 
+# The variable that becomes `max_tokens`; null takes it away again.
+LIMIT = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
+
 
 class Session:
     """A conversation on `process`; runs one turn at a time.
+
+    `opening` is what it was initialized with, None before that.
 
     Parameters
     ----------
@@ -31,11 +36,27 @@ class Session:
     control_timeout_seconds:
         How long the CLI may take to answer a control request or to take in a
         turn of history.
+    gone:
+        Called with the session when its process is gone, for whatever reason.
     """
 
-    def __init__(self, process: CLIProcess, *, control_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        process: CLIProcess,
+        *,
+        control_timeout_seconds: float,
+        gone: Callable[[Session], None] = lambda session: None,
+    ) -> None:
         self.process = process
+        self._gone = gone
         self.in_turn = False
+        self.opening: Opening | None = None
+        self._settings: Json = {
+            "model": None,
+            "effortLevel": None,
+            "env": {LIMIT: None},
+        }
+        self._no_thinking = False
         self._spent_usd = 0.0
         self._control_timeout = control_timeout_seconds
         self._inbox: list[Message] = []
@@ -68,6 +89,7 @@ class Session:
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(error)
+        self._gone(self)
 
     async def warm_up(self) -> None:
         """Wait until the process has started, and let it load what a turn needs.
@@ -79,14 +101,16 @@ class Session:
         except ProtocolError as error:
             self.process.log.debug("not warmed up: %s %s", error, error.detail)
 
-    async def initialize(self, *, system: Iterable[str]) -> Json:
-        """Bind the session to its system prompt; must come first, and once.
+    async def initialize(self, opening: Opening) -> Json:
+        """Bind the session to `opening`; must come first, and once.
 
         Returns the CLI's description of itself: ``models``, ``account``, …
         An empty prompt is sent as one: without, the CLI would use its own.
         """
-        prompt = list(system) or [""]
-        return await self.control("initialize", systemPrompt=prompt)
+        prompt = list(opening.system) or [""]
+        about = await self.control("initialize", systemPrompt=prompt)
+        self.opening = opening
+        return about
 
     async def apply_settings(
         self,
@@ -95,23 +119,23 @@ class Session:
         effort: str | None = None,
         max_output_tokens: int | None = None,
     ) -> None:
-        """Choose what the next turn runs with; None leaves the CLI's default.
+        """Choose what the next turn runs with; None is the CLI's default.
 
-        Before the first turn this leaves no trace in the conversation; after
-        it, a change of model leaves a note there.
+        Before the first turn this leaves no trace in the conversation. After it, a
+        change of model leaves a note there and a change of effort a mark; one of
+        the limit leaves none.
         """
-        settings: Json = {}
-        if model is not None:
-            settings["model"] = model
-        if effort is not None:
-            settings["effortLevel"] = effort
-        if max_output_tokens is not None:
-            limit = str(max_output_tokens)
-            settings["env"] = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": limit}
-        if settings:
-            await self.control("apply_flag_settings", settings=settings)
-        if max_output_tokens is not None and max_output_tokens <= LEAST_THINKING_TOKENS:
-            await self.control("set_max_thinking_tokens", max_thinking_tokens=0)
+        limit = None if max_output_tokens is None else str(max_output_tokens)
+        wanted: Json = {"model": model, "effortLevel": effort, "env": {LIMIT: limit}}
+        changed = {k: v for k, v in wanted.items() if self._settings[k] != v}
+        if changed:
+            await self.control("apply_flag_settings", settings=changed)
+            self._settings = wanted
+        no_thinking = limit is not None and int(limit) <= LEAST_THINKING_TOKENS
+        if no_thinking != self._no_thinking:
+            budget = 0 if no_thinking else None
+            await self.control("set_max_thinking_tokens", max_thinking_tokens=budget)
+            self._no_thinking = no_thinking
 
     async def seed(self, history: Iterable[Turn]) -> None:
         """Record `history` as real turns, in order, without asking anything."""

@@ -21,8 +21,8 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Conversation:
-    """A question with everything that went before it.
+class Opening:
+    """What a session is bound to for as long as it lives.
 
     Parameters
     ----------
@@ -30,25 +30,36 @@ class Conversation:
         As the client named it; None asks for the configured default.
     system:
         The system prompt's parts, in order.
-    history:
-        The turns before the question, in order, roles as the client had them.
-    question:
-        The content blocks of the last user turn.
     effort:
         One of the CLI's effort levels, None for the model's own default.
-    max_output_tokens:
-        Where the answer is cut, None for the model's limit.
     principal:
         Who asks; nobody else may continue the conversation.
     """
 
     model: str | None
-    system: tuple[str, ...]
+    system: tuple[str, ...] = ()
+    effort: str | None = None
+    principal: str = ""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A question with everything that went before it.
+
+    Parameters
+    ----------
+    history:
+        The turns before the question, in order, roles as the client had them.
+    question:
+        The content blocks of the last user turn.
+    max_output_tokens:
+        Where the answer is cut, None for the model's limit.
+    """
+
+    opening: Opening
     history: tuple[Turn, ...]
     question: list[ContentBlock] = field(default_factory=list)
-    effort: str | None = None
     max_output_tokens: int | None = None
-    principal: str = ""
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -58,19 +69,11 @@ class Conversation:
     def digests(self) -> list[bytes]:
         """What identifies the conversation up to and with each of its `turns`.
 
-        Two conversations have a digest in common if they agree in everything a
-        session is bound to and in all turns so far, but for what clients change
-        in passing: how an assistant's text is cut into parts, and white space
-        at its ends.
+        Two conversations have a digest in common if they agree in their opening
+        and in all turns so far, but for what clients change in passing: how an
+        assistant's text is cut into parts, and white space at its ends.
         """
-        bound = (
-            self.principal,
-            self.model,
-            self.system,
-            self.effort,
-            self.max_output_tokens,
-        )
-        return list(_chain(_digest(b"", bound), self.turns))
+        return list(_chain(_digest(b"", self.opening), self.turns))
 
 
 def digest_after(digest: bytes, answer: str) -> bytes:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from ..claude.turns import ContentBlock, Conversation, Turn
+from ..claude.turns import ContentBlock, Conversation, Opening, Turn
 from ..errors import InvalidRequest
 from .types import (
     AssistantMessage,
@@ -65,13 +65,15 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
     limit = request.max_completion_tokens or request.max_tokens
     effort = request.reasoning_effort
     return Conversation(
-        model=request.model,
-        system=tuple(system),
+        Opening(
+            model=request.model,
+            system=tuple(system),
+            effort=_EFFORTS.get(effort, effort) if effort else None,
+            principal=principal,
+        ),
         history=tuple(turns[:-1]),
         question=turns[-1].content,
-        effort=_EFFORTS.get(effort, effort) if effort else None,
         max_output_tokens=_checked_limit(limit),
-        principal=principal,
     )
 
 

@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from claude_nb_gateway.claude.turns import Conversation
+from claude_nb_gateway.claude.turns import Conversation, Opening
 from claude_nb_gateway.conversation import answer
 from claude_nb_gateway.errors import (
     CLIExited,
@@ -19,12 +19,15 @@ from claude_nb_gateway.errors import (
 )
 from claude_nb_gateway.testing.model import Reply
 
+from ..conftest import until
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
 
-def question(text="hello", **options):
+def question(text="hello", max_output_tokens=None, **options):
     content = [{"type": "text", "text": text}]
-    return Conversation("sonnet", (), (), content, **options)
+    opening = Opening(**{"model": "sonnet", **options})
+    return Conversation(opening, (), content, max_output_tokens)
 
 
 async def run(manager, conversation=None):
@@ -59,32 +62,53 @@ async def test_making_a_manager_starts_nothing(make):
     assert processes() == before
 
 
-async def test_a_spare_is_kept_after_the_first_request(make):
-    manager = make()
-    await run(manager)
-    await asyncio.wait_for(manager._refill, 10)
-    spare = manager._spares[0]
-    async with manager.session() as lease:
-        assert lease.session is spare
+async def spares(manager, count):
+    """Wait until `manager` has so many spares."""
+    await until(lambda: len(manager._spares) == count and not manager._starting)
+    return list(manager._spares._sessions)
 
 
-async def test_dead_spare_is_not_handed_out(make):
+async def test_spares_are_kept_after_the_first_request(make, model):
+    manager = make()
+    await run(manager, question(system=("Be brief.",)))
+    plain, prepared = await spares(manager, 2)
+    assert plain.opening is None
+    assert prepared.opening.system == ("Be brief.",)
+    await run(manager, question(system=("Be brief.",)))
+    await run(manager, question(system=("Be a pirate.",), model="haiku"))
+    assert {*manager._sessions} >= {plain, prepared}
+    systems = [request.system.splitlines()[-1] for request in model.requests]
+    assert systems == ["Be brief.", "Be brief.", "Be a pirate."]
+    models = [request.body["model"].split("-")[1] for request in model.requests]
+    assert models == ["sonnet", "sonnet", "haiku"]
+
+
+async def test_spares_grow_with_demand(make):
+    manager = make(spare_processes=1, max_spare_processes=3)
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(run(manager, question(f"number {number}")))
+    kept = await spares(manager, 3)
+    assert [session.opening is None for session in kept].count(True) == 1
+
+
+async def test_killed_spare_is_replaced(make):
     manager = make()
     await run(manager)
-    await asyncio.wait_for(manager._refill, 10)
-    process = manager._spares[0].process
-    os.kill(process.pid, signal.SIGKILL)
-    await asyncio.wait_for(process._exited.wait(), 5)
+    before = await spares(manager, 2)
+    os.kill(before[0].process.pid, signal.SIGKILL)
+    await until(lambda: before[0] not in manager._sessions)
+    after = await spares(manager, 2)
+    assert before[0] not in after
     assert (await run(manager))[-1].result == "hello"
 
 
 async def test_idle_spares_are_culled(make):
     manager = make(spare_idle_timeout_seconds=3.0)
     await run(manager)
-    await asyncio.wait_for(manager._refill, 2.5)
-    process = psutil.Process(manager._spares[0].process.pid)
-    await asyncio.to_thread(process.wait, 10)
-    assert not manager._spares
+    await spares(manager, 2)
+    await until(lambda: not manager._spares and len(manager._sessions) == 1)
+    assert len(processes()) == 1  # of the conversation, which may go on
 
 
 async def test_above_the_ceiling_a_request_waits_then_is_refused(make):

@@ -33,7 +33,7 @@ def test_leading_system_messages_make_the_prompt():
     result = conversation(
         message("system", "one"), message("developer", "two"), message("user", "q")
     )
-    assert result.system == ("one", "two")
+    assert result.opening.system == ("one", "two")
     assert result.history == ()
     assert texts(result.question) == ["q"]
 
@@ -45,14 +45,14 @@ def test_later_system_message_keeps_its_place():
         message("system", "note"),
         message("user", "q2"),
     )
-    assert result.system == ()
+    assert result.opening.system == ()
     assert [turn.role for turn in result.history] == ["user", "assistant"]
     assert texts(result.question) == ["note", "q2"]
 
 
 def test_system_message_alone_is_the_question():
     result = conversation(message("system", "one"), message("system", "two"))
-    assert result.system == ("one",)
+    assert result.opening.system == ("one",)
     assert texts(result.question) == ["two"]
 
 
@@ -132,7 +132,7 @@ def test_limits_and_effort_are_taken_over():
     limits = {"max_tokens": 5, "max_completion_tokens": 7}
     result = conversation(message("user", "q"), reasoning_effort="minimal", **limits)
     assert result.max_output_tokens == 7
-    assert result.effort == "low"
+    assert result.opening.effort == "low"
 
 
 def test_limit_below_one_is_refused():
