@@ -9,7 +9,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help install start start-prod lab demo notebooks test test-soak test-install test-real \
-	check format kill clean
+	bench check format kill clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,14 @@ test-install: $(VENV)/.dev ## a plain install and one from the sdist enable it
 
 test-real: $(VENV)/.dev ## ask the gateway that runs on PORT, with your own login
 	$(BIN)/python scripts/smoke.py http://127.0.0.1:$(PORT)/v1
+
+$(VENV)-peer/.made:
+	$(PYTHON) -m venv $(VENV)-peer
+	$(VENV)-peer/bin/python -m pip install --quiet claude-code-openai==0.1.1
+	@touch $@
+
+bench: $(VENV)/.dev $(VENV)-peer/.made ## how fast it is, beside the CLI alone and a peer
+	$(BIN)/python -m benchmarks --peer $(VENV)-peer/bin/python
 
 check: $(VENV)/.dev ## format, lint, types, generated documentation
 	$(BIN)/ruff format --check .

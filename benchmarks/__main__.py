@@ -1,0 +1,455 @@
+"""Run all benchmarks, or those named, and print the table: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urljoin
+
+from tornado.httpclient import AsyncHTTPClient
+
+from .model import Order
+from .report import Bound, Sample, ratio, table
+from .subjects import (
+    Answer,
+    CLIAlone,
+    Server,
+    running_model,
+    running_ours,
+    running_peer,
+)
+
+QUIET_SECONDS = 3.0  # in which spares are made ready and processes ended
+BOOT_SECONDS = 1.5  # after which a process that was started alone has booted
+AT_ONCE = 12
+LONG = {"deltas": 60, "delay_seconds": 0.03}
+
+_names = (f"order {number}" for number in itertools.count())
+
+
+def order(**options: float) -> Order:
+    """A question that was never asked before."""
+    return Order(next(_names), **options)  # type: ignore[arg-type]
+
+
+@dataclass
+class Bench:
+    """What is measured, and what came of it so far."""
+
+    model_url: str
+    directory: Path
+    ours: Server
+    peer: Server
+    samples: dict[str, Sample] = field(default_factory=dict)
+    bounds: list[Bound] = field(default_factory=list)
+
+    def keep(self, name: str, values: Sequence[float], unit: str = "ms") -> Sample:
+        """Keep and print a sample."""
+        sample = self.samples[name] = Sample(values, unit)
+        print(f"  {name}: {sample}", file=sys.stderr, flush=True)
+        return sample
+
+    async def cli(self, *, booted: bool = True) -> CLIAlone:
+        """A CLI process of its own."""
+        process = await CLIAlone.start(self.model_url, self.directory)
+        if booted:
+            await asyncio.sleep(BOOT_SECONDS)
+        return process
+
+    async def clis(self) -> list[CLIAlone]:
+        """As many CLI processes as there are conversations at once, each in one."""
+        processes = []
+        for _ in range(AT_ONCE):
+            processes.append(await self.cli(booted=False))
+            await processes[-1].ask(order())
+        await asyncio.sleep(QUIET_SECONDS)
+        return processes
+
+
+async def spaced(
+    ask: Callable[[Order], Awaitable[Answer]], count: int, seconds: float
+) -> list[Answer]:
+    """Ask so often, one question every so many seconds, whatever becomes of them."""
+    await asyncio.sleep(QUIET_SECONDS)
+    asked = []
+    for _ in range(count):
+        asked.append(asyncio.ensure_future(ask(order())))
+        await asyncio.sleep(seconds)
+    return await asyncio.gather(*asked)
+
+
+def first_tokens(answers: Sequence[Answer]) -> list[float]:
+    """How long each took to its first token, in milliseconds."""
+    return [answer.first_token_ms for answer in answers]
+
+
+async def fresh(bench: Bench) -> None:
+    """Conversations that begin, with spares ready."""
+    ours: list[float] = []
+    peer: list[float] = []
+    booted: list[float] = []
+    cold: list[float] = []
+    unseen: list[float] = []
+    for _ in range(3):
+        ours += first_tokens(await spaced(bench.ours.ask, 8, 1.5))
+        peer += first_tokens(await spaced(bench.peer.ask, 4, 1.5))
+        for _ in range(8):
+            process = await bench.cli()
+            booted.append((await process.ask(order())).first_token_ms)
+            await process.stop()
+        for _ in range(3):
+            started = time.monotonic()
+            process = await bench.cli(booted=False)
+            answer = await process.ask(order())
+            cold.append((answer.texts()[0][0] - started) * 1e3)
+            await process.stop()
+
+        async def ask_as_nobody_did(question: Order) -> Answer:
+            system = f"You are {question.name}."
+            return await bench.ours.ask(question, system=system)
+
+        unseen += first_tokens(await spaced(ask_as_nobody_did, 4, 1.5))
+    sample = bench.keep("fresh conversation", ours)
+    alone = bench.keep("CLI alone, booted before", booted)
+    other = bench.keep("claude-code-openai, fresh conversation", peer)
+    bench.keep("CLI alone, cold", cold)
+    bench.keep("fresh conversation, a system prompt never seen before", unseen)
+    name = "fresh conversation, one every 1.5 s, to the first token"
+    bench.bounds += [
+        ratio(name, sample, alone, 0.9, "pre-booted CLI alone"),
+        ratio(name, sample, other, 0.3, "claude-code-openai"),
+    ]
+
+
+async def burst(bench: Bench) -> None:
+    """Conversations that begin faster than processes do."""
+    for count in (6, 10):
+        values: list[float] = []
+        for _ in range(5):
+            values += first_tokens(await spaced(bench.ours.ask, count, 0.2))
+        bench.keep(f"{count} fresh conversations, one every 0.2 s", values)
+    name = "6 fresh conversations, one every 0.2 s"
+    alone = bench.samples["CLI alone, booted before"]
+    title = f"{name}, to the first token"
+    rule = "pre-booted CLI alone"
+    bench.bounds.append(ratio(title, bench.samples[name], alone, 1.3, rule))
+
+
+async def history(bench: Bench) -> None:
+    """Conversations of five messages that no process holds."""
+    turns: list[int] = []
+
+    async def ask(question: Order) -> Answer:
+        texts = [f"{question.name}, message {number}" for number in range(4)]
+        answer = await bench.ours.ask(question, texts)
+        turns.append(answer.turns)
+        return answer
+
+    values = first_tokens(await spaced(ask, 16, 1.5))
+    sample = bench.keep("cold history of five messages", values)
+    assert set(turns) == {5}, turns
+    reference = bench.samples["fresh conversation"]
+    name = "cold five-message history (five real turns), to the first token"
+    bench.bounds.append(ratio(name, sample, reference, 1.3, "fresh"))
+
+
+async def seeding(bench: Bench) -> None:
+    """What a turn of history costs."""
+    by_length = {}
+    for length in (2, 50, 100, 200):
+
+        async def ask(question: Order, length: int = length) -> Answer:
+            texts = [f"{question.name}, message {number}" for number in range(length)]
+            return await bench.ours.ask(question, texts)
+
+        values = first_tokens(await spaced(ask, 4, 1.5))
+        by_length[length] = bench.keep(f"cold history of {length + 1} messages", values)
+    cost = (by_length[200].median - by_length[2].median) / 198
+    bench.keep("cost of a message of history", [cost])
+
+
+async def continued(bench: Bench) -> None:
+    """Turns of a conversation, 0.2 s apart."""
+    ours: list[float] = []
+    peer: list[float] = []
+    alone: list[float] = []
+    for _ in range(3):
+        for server, values in ((bench.ours, ours), (bench.peer, peer)):
+            texts: list[str] = []
+            for turn in range(12):
+                question = order()
+                answer = await server.ask(question, texts)
+                texts += [question.text(), answer.content]
+                if turn:
+                    values.append(answer.first_token_ms)
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(QUIET_SECONDS)
+        process = await bench.cli()
+        for turn in range(12):
+            answer = await process.ask(order())
+            if turn:
+                alone.append(answer.first_token_ms)
+            await asyncio.sleep(0.2)
+        await process.stop()
+    sample = bench.keep("continued conversation", ours)
+    live = bench.keep("CLI alone, live", alone)
+    bench.keep("claude-code-openai, continued conversation", peer)
+    added = sample.median - live.median
+    name = "continued conversation, turns 0.2 s apart, to the first token"
+    measured = f"{sample} against {live}"
+    bench.bounds.append(
+        Bound(name, "ms above the live CLI alone", added, 6, measured=measured)
+    )
+
+
+async def deltas(bench: Bench) -> None:
+    """What the gateway adds to each delta of one stream."""
+    ours: list[float] = []
+    peer: list[float] = []
+    alone: list[float] = []
+    paced = {"deltas": 200, "delay_seconds": 0.02}
+    process = await bench.cli()
+    for _ in range(3):
+        await asyncio.sleep(QUIET_SECONDS)
+        ours += (await bench.ours.ask(order(**paced))).delays_ms
+        alone += (await process.ask(order(**paced))).delays_ms
+        peer += (await bench.peer.ask(order(**paced))).delays_ms
+    await process.stop()
+    sample = bench.keep("delta under way", ours)
+    direct = bench.keep("CLI alone, delta under way", alone)
+    bench.keep("claude-code-openai, delta under way", peer)
+    for share, limit in ((0.5, 0.5), (0.99, 3.0)):
+        added = sample.quantile(share) - direct.quantile(share)
+        name = f"delay added to a delta, one stream, p{share * 100:.0f}"
+        measured = f"{sample.quantile(share):.2f} against {direct.quantile(share):.2f}"
+        bench.bounds.append(Bound(name, "ms", added, limit, measured=measured))
+
+
+async def throughput(bench: Bench) -> None:
+    """One stream as fast as it will go."""
+    ours: list[float] = []
+    peer: list[float] = []
+    alone: list[float] = []
+    process = await bench.cli()
+    for _ in range(5):
+        flood = {"deltas": 20_000}
+        await asyncio.sleep(QUIET_SECONDS)
+        ours.append((await bench.ours.ask(order(**flood))).deltas_a_second)
+        peer.append((await bench.peer.ask(order(**flood))).deltas_a_second)
+        alone.append((await process.ask(order(**flood))).deltas_a_second)
+    await process.stop()
+    sample = bench.keep("one stream", ours, "deltas/s")
+    other = bench.keep("claude-code-openai, one stream", peer, "deltas/s")
+    bench.keep("CLI alone, one stream", alone, "deltas/s")
+    name = "one stream, no delay upstream"
+    bench.bounds.append(
+        ratio(name, sample, other, 1.8, "claude-code-openai", at_least=True)
+    )
+
+
+async def together(bench: Bench) -> None:
+    """Twelve conversations that begin at the same moment."""
+    figures = {}
+    for server, name in ((bench.ours, ""), (bench.peer, "claude-code-openai, ")):
+        values: list[float] = []
+        for _ in range(3):
+            await asyncio.sleep(2 * QUIET_SECONDS)
+            asked = (server.ask(order(**LONG)) for _ in range(AT_ONCE))
+            answers = await asyncio.gather(*asked)
+            assert {len(answer.content.split()) for answer in answers} == {61}
+            values += first_tokens(answers)
+        figures[name] = bench.keep(f"{name}{AT_ONCE} fresh at once", values)
+    name = f"{AT_ONCE} fresh conversations at once, to the first token"
+    bench.bounds.append(
+        ratio(
+            name,
+            figures[""],
+            figures["claude-code-openai, "],
+            0.3,
+            "claude-code-openai",
+        )
+    )
+
+
+async def together_again(bench: Bench) -> None:
+    """Twelve conversations that go on at the same moment."""
+    ours: list[float] = []
+    alone: list[float] = []
+    questions = [order() for _ in range(AT_ONCE)]
+    begun = [await bench.ours.ask(question) for question in questions]
+    texts = [
+        [question.text(), answer.content]
+        for question, answer in zip(questions, begun, strict=True)
+    ]
+    processes = await bench.clis()
+    for _ in range(5):
+        questions = [order(**LONG) for _ in range(AT_ONCE)]
+        answers = await asyncio.gather(*map(bench.ours.ask, questions, texts))
+        for known, question, answer in zip(texts, questions, answers, strict=True):
+            known += [question.text(), answer.content]
+        ours += first_tokens(answers)
+        await asyncio.sleep(1)
+        questions = [order(**LONG) for _ in range(AT_ONCE)]
+        asked = (
+            process.ask(question)
+            for process, question in zip(processes, questions, strict=True)
+        )
+        alone += first_tokens(await asyncio.gather(*asked))
+        await asyncio.sleep(1)
+    await asyncio.gather(*(process.stop() for process in processes))
+    sample = bench.keep(f"{AT_ONCE} continued at once", ours)
+    direct = bench.keep(f"CLI alone, {AT_ONCE} live processes at once", alone)
+    name = f"{AT_ONCE} continued conversations at once, to the first token"
+    bench.bounds.append(ratio(name, sample, direct, 1.2, "twelve CLI alone"))
+
+
+async def neighbours(bench: Bench) -> None:
+    """What the rest of the Jupyter server notices of twelve streams."""
+    url = urljoin(bench.ours.base_url, "../api/status")
+    await asyncio.sleep(QUIET_SECONDS)
+    idle = bench.keep("GET /api/status, idle", await _latencies(bench, url, 300))
+    streams = [
+        asyncio.ensure_future(
+            bench.ours.ask(order(deltas=400, delay_seconds=0.03))  # 12 s
+        )
+        for _ in range(AT_ONCE)
+    ]
+    await asyncio.sleep(6)
+    values = await _latencies(bench, url, 300)
+    assert not any(stream.done() for stream in streams)
+    answers = await asyncio.gather(*streams)
+    latest = max(answer.texts()[0][0] for answer in answers)
+    assert latest - answers[0].asked < 6, "measured before all first tokens"
+    busy = bench.keep(f"GET /api/status, {AT_ONCE} streams", values)
+    added = busy.quantile(0.99) - idle.quantile(0.99)
+    measured = f"p99 {busy.quantile(0.99):.1f} against {idle.quantile(0.99):.1f} idle"
+    name = f"`GET /api/status` while {AT_ONCE} streams flow, p99"
+    bench.bounds.append(Bound(name, "ms above idle", added, 20, measured=measured))
+
+
+async def _latencies(bench: Bench, url: str, count: int) -> list[float]:
+    values = []
+    for _ in range(count):
+        begun = time.monotonic()
+        await AsyncHTTPClient().fetch(url, headers=bench.ours.headers)
+        values.append((time.monotonic() - begun) * 1e3)
+        await asyncio.sleep(0.01)
+    return values
+
+
+async def footprint(bench: Bench) -> None:
+    """Processes and memory after thirty one-off chats."""
+    for _ in range(30):
+        await bench.peer.ask(order(deltas=1))
+    await asyncio.sleep(QUIET_SECONDS)
+    other = "claude-code-openai, after 30 one-off chats"
+    bench.keep(f"{other}: processes", [len(bench.peer.cli_processes)], "")
+    bench.keep(f"{other}: memory (PSS)", [bench.peer.memory_mib], "MiB")
+    most, idle_seconds = 30, 10
+    options = (
+        f"--CLIManager.max_processes={most}",
+        f"--CLIManager.session_idle_timeout_seconds={idle_seconds}",
+        f"--CLIManager.spare_idle_timeout_seconds={idle_seconds}",
+    )
+    with running_ours(bench.model_url, *options) as server:
+        for _ in range(30):
+            await server.ask(order(deltas=1))
+        count, memory = len(server.cli_processes), server.memory_mib
+        await asyncio.sleep(idle_seconds + QUIET_SECONDS)
+        left = len(server.cli_processes)
+    name = "after 30 one-off chats"
+    bench.keep(f"{name}: processes", [count], "")
+    bench.keep(f"{name}: memory (PSS)", [memory], "MiB")
+    bench.bounds += [
+        Bound(f"processes {name}", "= `max_processes`", count, most),
+        Bound(f"processes {name}, once the idle time is over", "", left, 0),
+    ]
+
+
+BENCHMARKS = [
+    fresh,
+    burst,
+    history,
+    seeding,
+    continued,
+    deltas,
+    throughput,
+    together,
+    together_again,
+    neighbours,
+    footprint,
+]
+
+
+def document(bench: Bench) -> str:
+    """The page that says what was measured."""
+    bounds = table(
+        ["Figure", "Bound", "Value", "Met", "Measured"],
+        [bound.row() for bound in bench.bounds],
+    )
+    samples = table(
+        ["Measured", "Median (10–90 %)"],
+        [(name, str(sample)) for name, sample in bench.samples.items()],
+    )
+    return f"""# How fast it is
+
+`make bench` wrote this page, on {os.cpu_count()} cores, in one run: the Claude Code CLI
+alone, this gateway as an extension of a Jupyter server with its default settings, and
+the gateway [claude-code-openai](https://pypi.org/project/claude-code-openai/) from
+PyPI with its own, all with the same CLI binary and the same model, a stand-in on
+loopback that answers at once. What is compared are the ratios: the times are those of
+one machine. The client that measures shares its cores.
+
+{bounds}
+
+Medians, and where 10 and 90 of a hundred lie:
+
+{samples}
+"""
+
+
+async def run(arguments: argparse.Namespace) -> Bench:
+    """Run the benchmarks that were asked for."""
+    with ExitStack() as stack:
+        model_url = stack.enter_context(running_model())
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        bench = Bench(
+            model_url,
+            Path(directory),
+            stack.enter_context(running_ours(model_url)),
+            stack.enter_context(running_peer(model_url, arguments.peer)),
+        )
+        for benchmark in BENCHMARKS:
+            if not arguments.only or benchmark.__name__ in arguments.only:
+                print(benchmark.__doc__, file=sys.stderr, flush=True)
+                await benchmark(bench)
+    return bench
+
+
+def main() -> None:
+    """Measure, print the page, and write it where it was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--peer", type=Path, required=True, help="python that has claude-code-openai"
+    )
+    parser.add_argument("--write", type=Path, help="the page to write")
+    names = [benchmark.__name__ for benchmark in BENCHMARKS]
+    parser.add_argument("only", nargs="*", metavar="NAME", help=", ".join(names))
+    arguments = parser.parse_args()
+    page = document(asyncio.run(run(arguments)))
+    print(page)
+    if arguments.write:
+        arguments.write.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The model of the benchmarks: says at once, and as fast, whatever it is told to.
+
+Run as a program it prints its address and serves until it is ended. The last user
+turn asks for the answer: `Order` as JSON. Each delta of the answer is the time it
+was sent, in nanoseconds of the monotonic clock, which all processes of a machine
+share; the first is preceded by how many turns the model was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+
+import msgspec
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from claude_nb_gateway.testing.model import RecordedRequest
+
+
+class Order(msgspec.Struct):
+    """What to answer: so many `deltas`, so far apart. `name` tells orders apart."""
+
+    name: str
+    deltas: int = 3
+    delay_seconds: float = 0.0
+
+    def text(self) -> str:
+        """The question that orders this."""
+        return msgspec.json.encode(self).decode()
+
+
+def _event(kind: str, **fields: object) -> bytes:
+    data = json.dumps({"type": kind, **fields})
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def _delta(prefix: str = "") -> bytes:
+    delta = {"type": "text_delta", "text": f"{prefix}{time.monotonic_ns()} "}
+    return _event("content_block_delta", index=0, delta=delta)
+
+
+class Messages(web.RequestHandler):
+    """`POST /v1/messages`, streamed."""
+
+    async def post(self) -> None:
+        """Answer as ordered."""
+        body = json.loads(self.request.body)
+        request = RecordedRequest("", {}, body)
+        # The peer puts words of its own around the question.
+        (ordered,) = re.findall(r'\{"name".*?\}', request.turns[-1][1])[-1:]
+        order = msgspec.json.decode(ordered, type=Order)
+        usage = {"input_tokens": 10, "output_tokens": order.deltas}
+        message = {
+            "id": f"msg_{time.monotonic_ns():x}",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": usage,
+        }
+        self.set_header("Content-Type", "text/event-stream")
+        block = {"type": "text", "text": ""}
+        self.write(_event("message_start", message=message))
+        self.write(_event("content_block_start", index=0, content_block=block))
+        self.write(_delta(f"{len(request.turns)} "))
+        for _ in range(order.deltas - 1):
+            if order.delay_seconds:
+                await self.flush()
+                await asyncio.sleep(order.delay_seconds)
+            self.write(_delta())
+        self.write(_event("content_block_stop", index=0))
+        stop = {"stop_reason": "end_turn", "stop_sequence": None}
+        self.write(_event("message_delta", delta=stop, usage=usage))
+        self.write(_event("message_stop"))
+
+
+async def main() -> None:
+    """Serve on a free port of the loopback address."""
+    app = web.Application([("/v1/messages", Messages)], log_function=lambda _: None)
+    server = HTTPServer(app)
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    print(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,265 @@
+"""What is measured: the CLI alone, this gateway, and the gateway of a peer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tornado.httpclient import AsyncHTTPClient
+
+from claude_nb_gateway.claude import command, protocol
+from claude_nb_gateway.claude.manager import CLIManager
+from claude_nb_gateway.testing.demo import demo_environment
+from claude_nb_gateway.testing.server import KEY, running_gateway
+
+from .model import Order
+
+SYSTEM = "You are a helpful assistant."
+START_SECONDS = 30
+ANSWER_SECONDS = 120
+
+AsyncHTTPClient.configure(None, max_clients=100)
+
+
+@dataclass
+class Answer:
+    """What came of a question, with times in seconds of the monotonic clock."""
+
+    asked: float
+    arrivals: list[tuple[float, bytes]] = field(default_factory=list)
+
+    def texts(self) -> list[tuple[float, str]]:
+        """Each delta's text, and when it came."""
+        found: list[tuple[float, str]] = []
+        rest = b""
+        for arrived, data in self.arrivals:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                found += [(arrived, text) for text in _texts_of(line)]
+        return found
+
+    @property
+    def first_token_ms(self) -> float:
+        """How long it took from the question to the first delta."""
+        return (self.texts()[0][0] - self.asked) * 1e3
+
+    @property
+    def turns(self) -> int:
+        """How many turns the model was given."""
+        return int(self.texts()[0][1].split()[0])
+
+    @property
+    def content(self) -> str:
+        """The whole answer."""
+        return "".join(text for _, text in self.texts())
+
+    @property
+    def delays_ms(self) -> list[float]:
+        """How long each delta was under way, but for the first ones."""
+        return [
+            arrived * 1e3 - int(stamp) / 1e6
+            for arrived, text in self.texts()[5:]
+            for stamp in text.split()
+        ]
+
+    @property
+    def deltas_a_second(self) -> float:
+        """How many deltas came a second, from the first to the last."""
+        texts = self.texts()
+        return len(self.content.split()) / (texts[-1][0] - texts[0][0])
+
+
+def _texts_of(line: bytes) -> Iterator[str]:
+    if b'"text_delta"' in line:
+        yield json.loads(line)["event"]["delta"]["text"]
+    elif line.startswith(b"data: {"):
+        event = json.loads(line[6:])
+        if "error" in event:
+            raise RuntimeError(event["error"])
+        for choice in event["choices"]:
+            if choice["delta"].get("content"):
+                yield choice["delta"]["content"]
+
+
+@dataclass
+class CLIAlone:
+    """One CLI process, spoken to directly: the least that any gateway can need."""
+
+    process: asyncio.subprocess.Process
+    answered: int = 0
+
+    @classmethod
+    async def start(cls, model_url: str, directory: Path) -> CLIAlone:
+        """Start the process that the gateway would start."""
+        environment = command.child_environment(
+            os.environ, extra=demo_environment(model_url, str(directory)), max_retries=0
+        )
+        process = await asyncio.create_subprocess_exec(
+            *command.chat_command(CLIManager().find_cli()),
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        return cls(process)
+
+    async def ask(self, question: Order) -> Answer:
+        """Ask; the first time the process is initialized by the same write."""
+        messages: list[dict[str, Any]] = [
+            protocol.user_message([{"type": "text", "text": question.text()}])
+        ]
+        if not self.answered:
+            first = {"subtype": "initialize", "systemPrompt": [SYSTEM]}
+            model = {"subtype": "apply_flag_settings", "settings": {"model": "sonnet"}}
+            messages = [
+                protocol.control_request("1", first),
+                protocol.control_request("2", model),
+                *messages,
+            ]
+        self.answered += 1
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        answer = Answer(time.monotonic())
+        self.process.stdin.write(b"".join(map(protocol.encode, messages)))
+        ended = b""
+        while b'"type":"result"' not in ended:
+            data = await self.process.stdout.read(2**18)
+            answer.arrivals.append((time.monotonic(), data))
+            ended = (ended + data)[-(2**18) :]
+        return answer
+
+    async def stop(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        await self.process.wait()
+
+
+@dataclass
+class Server:
+    """A gateway that answers OpenAI clients."""
+
+    base_url: str
+    pid: int
+    key: str = KEY
+
+    async def ask(
+        self, question: Order, history: Sequence[str] = (), system: str = SYSTEM
+    ) -> Answer:
+        """Ask, streamed; `history` are the texts of the turns before, in turn."""
+        roles = ["user", "assistant"] * len(history)
+        turns = zip(roles, history, strict=False)
+        messages = [
+            {"role": "system", "content": system},
+            *({"role": role, "content": text} for role, text in turns),
+            {"role": "user", "content": question.text()},
+        ]
+        body = json.dumps({"model": "sonnet", "stream": True, "messages": messages})
+        answer = Answer(time.monotonic())
+        await AsyncHTTPClient().fetch(
+            f"{self.base_url}/chat/completions",
+            method="POST",
+            headers={**self.headers, "Content-Type": "application/json"},
+            body=body,
+            request_timeout=ANSWER_SECONDS,
+            streaming_callback=lambda data: answer.arrivals.append(
+                (time.monotonic(), data)
+            ),
+        )
+        return answer
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What lets a caller in."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+    @property
+    def cli_processes(self) -> list[psutil.Process]:
+        """The CLI processes below the server."""
+        found = []
+        for process in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "stream-json" in process.cmdline():
+                    found.append(process)
+        return found
+
+    @property
+    def memory_mib(self) -> float:
+        """The proportional set size of the server and all its processes."""
+        processes = [psutil.Process(self.pid), *self.cli_processes]
+        return sum(p.memory_full_info().pss for p in processes) / 2**20
+
+
+@contextlib.contextmanager
+def running_model() -> Iterator[str]:
+    """The model of the benchmarks in a process of its own; gives its address."""
+    words = [sys.executable, "-m", "benchmarks.model"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def running_ours(model_url: str, *options: str) -> Iterator[Server]:
+    """This gateway, as an extension of a Jupyter server with its default settings."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        running_gateway(Path(directory), model_url, *options) as gateway,
+    ):
+        yield Server(gateway.base_url, gateway.process.pid)
+
+
+@contextlib.contextmanager
+def running_peer(model_url: str, python: Path) -> Iterator[Server]:
+    """`claude-code-openai` from its own virtual environment, default settings."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {
+            **os.environ,
+            **demo_environment(model_url, directory),
+            **command.QUIET,
+            "CLAUDEGATE_PORT": str(port),
+            "CLAUDEGATE_CLI_PATH": CLIManager().find_cli(),
+            "CLAUDEGATE_LOG_LEVEL": "WARNING",
+            "IS_SANDBOX": "1",  # or the CLI refuses the peer's permissions to root
+        }
+        words = [str(python), "-m", "claudegate", "serve"]
+        with subprocess.Popen(
+            words, env=environment, cwd=directory, stdout=subprocess.DEVNULL
+        ) as process:
+            try:
+                server = Server(f"http://127.0.0.1:{port}/v1", process.pid)
+                _wait_until_listening(port)
+                yield server
+            finally:
+                process.terminate()
+
+
+def _wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
