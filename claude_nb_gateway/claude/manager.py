@@ -309,7 +309,7 @@ class CLIManager(LoggingConfigurable):
         # A started process goes to who has waited longest.
         if self._line:
             self._line.popleft().set_result(session)
-        elif self._closing:
+        elif self._closing or self._spares.missing <= 0:
             self._dismiss(session)
         else:
             self._spares.put(session)

@@ -113,6 +113,16 @@ async def test_idle_spares_are_culled(make):
     assert len(processes()) == len(before) + 1
 
 
+async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
+    manager = make(spare_idle_timeout_seconds=0.1)
+    asked = asyncio.create_task(run(manager))
+    await until(lambda: manager._starting)
+    asked.cancel()
+    await until(lambda: not manager._starting)
+    await until(lambda: not manager._sessions)
+    assert not manager._spares
+
+
 async def test_above_the_ceiling_a_request_waits_then_is_refused(make):
     manager = make(max_processes=1, queue_timeout_seconds=0.2)
     async with manager.session():
