@@ -157,6 +157,39 @@ async def test_killed_idle_session_is_replaced(make, numbered):
     assert len(set(sessions(numbered))) == 2
 
 
+async def test_session_that_dies_as_it_is_asked_is_replaced(make, numbered):
+    manager = make(spare_processes=0)
+    await run(manager, "one")
+    (session,) = manager._sessions
+    os.kill(session.process.pid, signal.SIGKILL)  # and nobody knows it yet
+    assert await run(manager, "one", "answer 1", "two") == "answer 2"
+    assert [text for _, text in numbered.requests[-1].turns] == [
+        "one",
+        "answer 1",
+        "two",
+    ]
+
+
+async def test_limit_changes_within_a_live_session_without_a_trace(make, numbered):
+    manager = make()
+    await run(manager, "one")
+    await run(manager, "one", "answer 1", "two", max_output_tokens=77)
+    turns = ("one", "answer 1", "two", "answer 2", "three")
+    await run(manager, *turns)
+    assert len(set(sessions(numbered))) == 1
+    first, second, third = (r.body["max_tokens"] for r in numbered.requests)
+    assert first == third != second == 77
+    said = numbered.requests[2].body["messages"]
+    assert [turn["role"] for turn in said if turn["role"] != "system"] == [
+        *["user", "assistant"] * 2,
+        "user",
+    ]
+    assert [text for _, text in numbered.requests[2].turns] == list(turns)
+    notes = [turn for turn in said if turn["role"] == "system"]
+    known = numbered.requests[0].body["messages"]
+    assert len(notes) == len([turn for turn in known if turn["role"] == "system"])
+
+
 async def test_idle_sessions_are_culled_by_age(make, numbered):
     manager = make(spare_processes=0, session_idle_timeout_seconds=1.0)
     await run(manager, "one")

@@ -303,7 +303,10 @@ class CLIManager(LoggingConfigurable):
                 "Try again later.",
                 retry_after_seconds=max(1, round(self.queue_timeout_seconds / 2)),
             )
-        return await place  # one is starting for it, which takes a bounded time
+        # One is starting for it, which takes a bounded time. Awaited itself, the
+        # place would be cancelled with its request, while a process is put there.
+        await asyncio.wait([place])
+        return place.result()
 
     def _settle(self, session: Session) -> None:
         # A started process goes to who has waited longest.
@@ -354,7 +357,9 @@ class CLIManager(LoggingConfigurable):
             if self._line:
                 self._line.popleft().set_exception(error)
             else:
-                self.log.warning("no spare CLI: %s", error, exc_info=error)
+                detail = getattr(error, "detail", "")
+                bug = None if isinstance(error, GatewayError) else error
+                self.log.warning("no spare CLI: %s %s", error, detail, exc_info=bug)
         else:
             self._settle(session)
         finally:
@@ -363,7 +368,7 @@ class CLIManager(LoggingConfigurable):
 
     async def _prepare(self, session: Session) -> None:
         opening = self._spares.opening_to_prepare()
-        if opening is not None:
+        if opening is not None and self.models.accepts(opening.model):
             await self.open(session, opening)
 
     async def _start(self) -> Session:

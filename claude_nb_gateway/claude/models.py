@@ -81,3 +81,11 @@ class ModelCatalog(LoggingConfigurable):
         if target not in self._reported and target not in self.extra_models:
             raise ModelNotFound(wanted, self.ids)
         return target
+
+    def accepts(self, name: str | None) -> bool:
+        """Whether `resolve` finds a model for `name`."""
+        try:
+            self.resolve(name)
+        except InvalidRequest:
+            return False
+        return True

@@ -13,6 +13,7 @@ from claude_nb_gateway.errors import (
     CLIExited,
     CLINotFound,
     CLITimeout,
+    ModelNotFound,
     NotLoggedIn,
     TooBusy,
     UpstreamError,
@@ -111,6 +112,26 @@ async def test_idle_spares_are_culled(make):
     await until(lambda: not manager._spares and len(manager._sessions) == 1)
     # What is left is that of the conversation, which may go on.
     assert len(processes()) == len(before) + 1
+
+
+async def test_opening_that_was_refused_is_not_prepared(make, caplog):
+    manager = make()
+    with pytest.raises(ModelNotFound):
+        await run(manager, question(model="gpt-none"))
+    assert [spare.opening for spare in await spares(manager, 2)] == [None, None]
+    assert "no spare" not in caplog.text
+
+
+async def test_process_for_who_has_just_given_up_is_not_lost(make):
+    manager = make(queue_timeout_seconds=0.0)  # one that starts is waited for still
+    asked = asyncio.create_task(run(manager))
+    await until(lambda: manager._line)
+    started = await manager._start()
+    manager._places_taken += 1
+    asked.cancel()
+    manager._settle(started)
+    await asyncio.wait([asked])
+    assert started in await spares(manager, 2)
 
 
 async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
