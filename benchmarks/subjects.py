@@ -240,7 +240,8 @@ def running_peer(model_url: str, python: Path) -> Iterator[Server]:
             "CLAUDEGATE_LOG_LEVEL": "WARNING",
             "IS_SANDBOX": "1",  # or the CLI refuses the peer's permissions to root
         }
-        words = [str(python), "-m", "claudegate", "serve"]
+        # Not resolved: the link is what makes it the virtual environment's.
+        words = [str(python.absolute()), "-m", "claudegate", "serve"]
         with subprocess.Popen(
             words, env=environment, cwd=directory, stdout=subprocess.DEVNULL
         ) as process:
