@@ -140,8 +140,12 @@ class CLIManager(LoggingConfigurable):
         self._sessions: set[Session] = set()
         self._lent: set[Session] = set()
         self._idle = IdleSessions(dismiss=self._dismiss)
+        # With few places most of them are for conversations.
+        places = self.max_processes // 2
         self._spares = Spares(
-            self.spare_processes, self.max_spare_processes, dismiss=self._dismiss
+            min(self.spare_processes, places),
+            min(self.max_spare_processes, places),
+            dismiss=self._dismiss,
         )
         self._line: deque[asyncio.Future[Session]] = deque()
         self._places_taken = 0
@@ -330,16 +334,20 @@ class CLIManager(LoggingConfigurable):
             self._starting += 1
             self._places_taken += 1
             self._own(self._start_one())
-        if self._places_taken >= self.max_processes:
-            self._make_room(len(self._line) - self._starting - len(self._ending))
         self._refilling = spares > 0
+        if self._places_taken >= self.max_processes:
+            self._make_room(spares)
 
-    def _make_room(self, places: int) -> None:
-        # What waits for a client is worth less than a client that waits.
-        for _ in range(places):
-            least = self._idle.take_oldest() or self._spares.take_least()
-            if least is not None:
-                self._dismiss(least)
+    def _make_room(self, for_spares: int) -> None:
+        # What waits for a client is worth less than a client that waits, and the
+        # conversation that has rested longest less than the next to begin.
+        short = len(self._line) - self._starting - len(self._ending)
+        while short + for_spares > 0 and (least := self._idle.take_oldest()):
+            self._dismiss(least)
+            short -= 1
+        while short > 0 and (least := self._spares.take_least()):
+            self._dismiss(least)
+            short -= 1
 
     async def _start_one(self) -> None:
         session = None
