@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
+import threading
 import time
 from typing import Any, Protocol
 
@@ -35,21 +37,47 @@ class UpdatedOutput:
         self._interval = 1 / updates_per_second
         self._last = 0.0
         self._handle: Any = None
+        self._text = ""
+        self._later: threading.Timer | None = None
+        self._drawing = threading.Lock()
 
     def show(self, answer: Answer) -> None:
-        """Replace the output, if there is anything to see and it is time."""
+        """Replace the output, now or when it is time, if there is anything to see."""
         text = answer.text or (THINKING if answer.thinking else "")
-        now = time.monotonic()
-        if text and now - self._last >= self._interval:
-            self._last = now
-            self._draw(text)
+        with self._drawing:
+            if text and text != self._text:
+                self._text = text
+                self._draw_in_time()
 
     def finish(self, answer: Answer) -> None:
         """Replace the output by the whole answer."""
-        if answer.text or self._handle is not None:
-            self._draw(answer.text, metadata=metadata(answer))
+        with self._drawing:
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
+            if answer.text or self._handle is not None:
+                self._draw(answer.text, metadata=metadata(answer))
+
+    def _draw_in_time(self) -> None:
+        wait = self._last + self._interval - time.monotonic()
+        if wait <= 0:
+            self._draw(self._text)
+        elif self._later is None:
+            # The model may pause here, and nothing else would wake us. ipykernel
+            # finds the cell that an output belongs to in the context.
+            context = contextvars.copy_context()
+            self._later = threading.Timer(wait, context.run, [self._draw_late])
+            self._later.daemon = True
+            self._later.start()
+
+    def _draw_late(self) -> None:
+        with self._drawing:
+            if self._later is not None:
+                self._later = None
+                self._draw(self._text)
 
     def _draw(self, text: str, **options: Any) -> None:
+        self._last = time.monotonic()
         if self._handle is None:
             self._handle = _display(text, display_id=True, **options)
         else:

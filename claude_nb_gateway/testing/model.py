@@ -329,6 +329,7 @@ class _Messages(web.RequestHandler):
                     return
                 sent += 1
             if event["type"] == "message_delta" and reply.hang == "after":
+                await self.flush()
                 await asyncio.Event().wait()
             self.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n")
             if reply.delay_seconds or event["type"] == "message_start":

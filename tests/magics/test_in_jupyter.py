@@ -114,6 +114,16 @@ async def test_answer_grows_in_one_display(gateway, model):
     assert statuses(messages) == ["ok"]
 
 
+async def test_words_before_a_pause_of_the_model_are_shown(gateway, model):
+    model.script(Reply(["partial ", "text"], hang="after"))
+    async with notebook(gateway) as opened:
+        request = await opened.send("%%claude\nfirst")
+        async for message in opened.messages(request):
+            shown = displays([message])
+            if shown and shown[0][1]["data"]["text/markdown"] == "partial text":
+                await opened.interrupt()
+
+
 async def test_metadata_says_where_the_answer_came_from(gateway, model):
     model.script(Reply(["x"], usage={"input_tokens": 3}))
     async with notebook(gateway) as opened:
