@@ -9,7 +9,8 @@ import pytest
 
 from claude_nb_gateway.claude.turns import Conversation, Opening, Turn
 from claude_nb_gateway.conversation import answer
-from claude_nb_gateway.errors import GatewayError, TooBusy
+from claude_nb_gateway.errors import GatewayError, TooBusy, UpstreamError
+from claude_nb_gateway.openai.chunks import ChunkBuilder
 from claude_nb_gateway.testing.model import Reply
 
 from .conftest import until
@@ -170,6 +171,39 @@ async def test_session_that_dies_as_it_is_asked_is_replaced(make, numbered):
     ]
 
 
+async def told(manager):
+    """The text that a client is told, of an answer whose stream breaks off."""
+    builder = ChunkBuilder("sonnet")
+    chunks = [
+        chunk
+        async for batch in answer(manager, conversation("one"))
+        for message in batch
+        for chunk in builder.feed(message)
+    ]
+    return "".join(c.choices[0].delta.content or "" for c in chunks)
+
+
+RECOVERING = {"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "0"}
+
+
+@pytest.mark.parametrize(("retries", "streamed"), [(0, False), (1, True)])
+async def test_stream_that_breaks_off_is_taken_up_where_it_ended(
+    make, model, retries, streamed
+):
+    words = ["one ", "two ", "three ", "four"]
+    model.script(Reply(words, drop_after=2, delay_seconds=0.05), Reply(words))
+    manager = make(cli_env=RECOVERING, api_max_retries=retries)
+    assert await told(manager) == "".join(words)
+    assert [r.body["stream"] for r in model.requests] == [True, streamed]
+
+
+async def test_stream_that_goes_on_differently_is_an_error(make, model):
+    broken = Reply(["one ", "two "], drop_after=1, delay_seconds=0.05)
+    model.script(broken, Reply(["something else"]))
+    with pytest.raises(UpstreamError, match="taken up where it ended"):
+        await told(make(cli_env=RECOVERING, api_max_retries=1))
+
+
 async def test_limit_changes_within_a_live_session_without_a_trace(make, numbered):
     manager = make()
     await run(manager, "one")
@@ -242,7 +276,8 @@ async def test_spare_that_takes_the_last_slot_does_not_hold_up_a_request(
     make, numbered
 ):
     manager = make(max_processes=2, spare_processes=1, queue_timeout_seconds=20.0)
-    async with manager.session():
+    async with manager.session() as lease:
+        await lease.session.warm_up()
         await until(lambda: manager._places_taken == 2)  # a spare on its way
         assert await run(manager, "one") == "answer 1"
 

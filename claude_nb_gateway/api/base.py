@@ -17,6 +17,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 from tornado.web import HTTPError
 
+from .. import metrics
 from ..openai.types import ErrorResponse
 from .errors import APIError, error_of
 
@@ -57,7 +58,10 @@ class GatewayHandler(APIHandler):
     """
 
     auth_resource = RESOURCE
+    #: The name under which requests are counted; None: they are not.
+    endpoint: str | None = None
     client_gone = False
+    failed_midway = False
     _work: asyncio.Task[Any] | None = None
 
     def initialize(self, gateway: GatewayApp) -> None:
@@ -128,6 +132,22 @@ class GatewayHandler(APIHandler):
         self.client_gone = True
         if self._work is not None:
             self._work.cancel()
+
+    def on_finish(self) -> None:
+        """Count the request."""
+        super().on_finish()
+        if self.endpoint is not None:
+            metrics.REQUESTS.labels(self.endpoint, self._outcome()).inc()
+
+    def _outcome(self) -> str:
+        status = self.get_status()
+        if self.client_gone:
+            return "abandoned"
+        if status >= 500 or self.failed_midway:
+            return "failed"
+        if status == 429:
+            return "limited"
+        return "refused" if status >= 400 else "answered"
 
     @contextlib.contextmanager
     def only_for_its_reader(self) -> Iterator[None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from .. import metrics
 from ..conversation import answer
 from ..errors import GatewayError
-from ..openai.chunks import ChunkBuilder, fold, merge
+from ..openai.chunks import ChunkBuilder, fold, has_words, merge
 from ..openai.messages import conversation_of
 from ..openai.parameters import (
     decode_request,
@@ -31,6 +32,8 @@ Chunks = AsyncIterator[list[ChatCompletionChunk]]
 
 class ChatCompletionsHandler(GatewayHandler):
     """Answers a conversation, streamed or whole, from the same chunks."""
+
+    endpoint = "chat.completions"
 
     @allowed_to("execute")
     async def post(self) -> None:
@@ -57,14 +60,20 @@ class ChatCompletionsHandler(GatewayHandler):
         self, request: ChatCompletionRequest, builder: ChunkBuilder
     ) -> Chunks:
         conversation = conversation_of(request, self.principal)
+        begun = False
         batches = answer(self.gateway.manager, conversation)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
-                yield [chunk for message in batch for chunk in builder.feed(message)]
+                chunks = [chunk for message in batch for chunk in builder.feed(message)]
+                if chunks and not begun and any(map(has_words, chunks)):
+                    begun = True
+                    metrics.FIRST_TOKEN_SECONDS.observe(self.request.request_time())
+                yield chunks
                 if builder.finished:
                     return
 
     def _mid_stream(self, error: Exception) -> ErrorBody:
+        self.failed_midway = True
         if isinstance(error, GatewayError):
             self.log.warning("mid-stream: %s %s", error, error.detail)
             return api_error(error).body

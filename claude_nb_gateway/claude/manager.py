@@ -19,6 +19,7 @@ from jupyter_core.paths import jupyter_runtime_dir
 from traitlets import Dict, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
+from .. import metrics
 from ..errors import CLINotFound, GatewayError, TooBusy
 from . import command
 from .idle import IdleSessions
@@ -30,8 +31,11 @@ from .spares import Spares
 from .turns import Opening
 
 PROCESS_BYTES = 200 * 2**20
-# A refill at once would compete with the very turn that took the spare.
-REFILL_DELAY_SECONDS = 0.25
+# Spares are replaced when no conversation has begun for so long, since starting
+# them competes with the turns of those that begin; or in spite of that after
+# so long.
+LULL_SECONDS = 0.25
+REFILL_AFTER_SECONDS = 2.0
 
 
 @dataclass
@@ -150,16 +154,35 @@ class CLIManager(LoggingConfigurable):
         self._line: deque[asyncio.Future[Session]] = deque()
         self._places_taken = 0
         self._starting = 0
+        self._booting = 0
         self._refilling = False
         self._ending: set[Session] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refill: asyncio.TimerHandle | None = None
+        self._refill_by = 0.0
         self._cull: asyncio.TimerHandle | None = None
         self._catalog_lock = asyncio.Lock()
         self._directory = ""
         self._ledger: Ledger | None = None
         self._recording = asyncio.Lock()
         self._closing = False
+        metrics.GAUGES.observe(self)
+
+    @property
+    def queue_length(self) -> int:
+        """How many requests wait for a process."""
+        return len(self._line)
+
+    @property
+    def processes_by_kind(self) -> dict[str, int]:
+        """How many processes there are: starting, spare, idle, busy, ending."""
+        counted = {
+            "starting": self._starting,
+            "spare": len(self._spares),
+            "idle": len(self._idle),
+            "busy": len(self._lent),
+        }
+        return {**counted, "ending": self._places_taken - sum(counted.values())}
 
     @property
     def active_sessions(self) -> int:
@@ -205,6 +228,7 @@ class CLIManager(LoggingConfigurable):
         found = self._idle.take(digests)
         if found is not None:
             lease = Lease(found[1], turns_held=found[0] + 1)
+            metrics.SESSIONS.labels("live").inc()
         else:
             lease = Lease(await self._claim(opening))
         self._lent.add(lease.session)
@@ -286,18 +310,22 @@ class CLIManager(LoggingConfigurable):
         self._expect_more()
         spare = self._spares.take(opening)
         if spare is not None:
+            metrics.SESSIONS.labels("prepared" if spare.opening else "spare").inc()
             return spare
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
         self._start_more()
         try:
-            return await self._wait_in_line(place)
+            with metrics.QUEUE_WAIT_SECONDS.time():
+                session = await self._wait_in_line(place)
         except BaseException:
             if place in self._line:
                 self._line.remove(place)
             elif place.done() and place.exception() is None:
-                self._settle(place.result())
+                self._own(self._offer(place.result()))
             raise
+        metrics.SESSIONS.labels("started").inc()
+        return session
 
     async def _wait_in_line(self, place: asyncio.Future[Session]) -> Session:
         await asyncio.wait([place], timeout=self.queue_timeout_seconds)
@@ -326,12 +354,15 @@ class CLIManager(LoggingConfigurable):
             return
         spares = self._spares.missing if self._refilling else 0
         # All at once, processes would start so slowly that none answers for
-        # seconds: as many at a time as there are cores.
-        cores = (os.cpu_count() or 1) - self._starting
+        # seconds: as many at a time as there are cores, and one less where nobody
+        # waits, for the turns that are running.
+        cores = os.cpu_count() or 1
+        at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._booting
         room = self.max_processes - self._places_taken
         wanted = len(self._line) + spares - self._starting
-        for _ in range(min(wanted, cores, room)):
+        for _ in range(min(wanted, at_once, room)):
             self._starting += 1
+            self._booting += 1
             self._places_taken += 1
             self._own(self._start_one())
         self._refilling = spares > 0
@@ -353,10 +384,10 @@ class CLIManager(LoggingConfigurable):
         session = None
         try:
             session = await self._start()
-            await session.warm_up()
             if not self._line:
-                await self._prepare(session)
+                await self._make_ready(session)
         except Exception as error:
+            self._starting -= 1
             if session is not None:
                 self._dismiss(session)
             else:
@@ -369,14 +400,30 @@ class CLIManager(LoggingConfigurable):
                 bug = None if isinstance(error, GatewayError) else error
                 self.log.warning("no spare CLI: %s %s", error, detail, exc_info=bug)
         else:
-            self._settle(session)
-        finally:
             self._starting -= 1
+            self._settle(session)
+            # It may still be starting, with whoever has it now.
+            await session.started()
+        finally:
+            self._booting -= 1
             self._start_more()
 
-    async def _prepare(self, session: Session) -> None:
+    async def _offer(self, session: Session) -> None:
+        # It may not have been told anything yet, so it is not known to work.
+        try:
+            await self._make_ready(session)
+        except GatewayError as error:
+            self.log.debug("not kept: %r", error)
+            self._dismiss(session)
+        else:
+            self._settle(session)
+
+    async def _make_ready(self, session: Session) -> None:
+        await session.warm_up()
         opening = self._spares.opening_to_prepare()
-        if opening is not None and self.models.accepts(opening.model):
+        if opening is None or self._line:
+            return
+        if self.models.accepts(opening.model):
             await self.open(session, opening)
 
     async def _start(self) -> Session:
@@ -469,7 +516,11 @@ class CLIManager(LoggingConfigurable):
             self.spare_idle_timeout_seconds, self._spares.clear
         )
         if self._refill is None:
-            self._refill = loop.call_later(REFILL_DELAY_SECONDS, self._refill_spares)
+            self._refill_by = loop.time() + REFILL_AFTER_SECONDS
+        else:
+            self._refill.cancel()
+        at = min(loop.time() + LULL_SECONDS, self._refill_by)
+        self._refill = loop.call_at(at, self._refill_spares)
 
     def _refill_spares(self) -> None:
         self._refill = None

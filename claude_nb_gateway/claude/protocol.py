@@ -32,6 +32,16 @@ class Usage(Struct):
     output_tokens_details: dict[str, int] | None = None
 
 
+class ModelUsage(Struct, rename="camel"):
+    """What the turns of a process have taken of one model so far."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+    cost_usd: float = msgspec.field(name="costUSD", default=0.0)
+
+
 class ApiMessage(Struct):
     """A Messages API message; `model` is the one that really answered."""
 
@@ -142,6 +152,9 @@ class Result(Struct, tag="result"):
     stop_reason: str | None = None
     terminal_reason: str | None = None
     total_cost_usd: float | None = None
+    model_usage: dict[str, ModelUsage] = msgspec.field(
+        name="modelUsage", default_factory=dict
+    )
     num_turns: int = 0
     session_id: str = ""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
+from .. import metrics
 from ..errors import CLITimeout, GatewayError, ProtocolError
 from . import protocol
 from .process import CLIProcess
@@ -58,9 +60,11 @@ class Session:
         }
         self._no_thinking = False
         self._spent_usd = 0.0
+        self._used: dict[str, protocol.ModelUsage] = {}
         self._control_timeout = control_timeout_seconds
         self._inbox: list[Message] = []
         self._arrived = asyncio.Event()
+        self._started = asyncio.Event()
         self._paused = False
         self._lost: GatewayError | None = None
         self._answers: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
@@ -70,6 +74,7 @@ class Session:
 
     def received(self, messages: list[Message]) -> None:
         """Take messages off the process (see `process.Listener`)."""
+        self._started.set()
         for message in messages:
             if isinstance(message, protocol.ControlResponse):
                 self._control_answered(message.response)
@@ -85,11 +90,24 @@ class Session:
     def lost(self, error: GatewayError) -> None:
         """The process is gone (see `process.Listener`)."""
         self._lost = error
+        if self.in_turn:
+            metrics.TURNS.labels("lost").inc()
+        self._started.set()
         self._arrived.set()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(error)
         self._gone(self)
+
+    async def started(self) -> None:
+        """Wait until the process has started, which shows when it first answers.
+
+        Returns also when it is gone, or has been told nothing for as long as the
+        CLI may take to answer.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._control_timeout):
+                await self._started.wait()
 
     async def warm_up(self) -> None:
         """Wait until the process has started, and let it load what a turn needs.
@@ -184,15 +202,17 @@ class Session:
             for message in batch:
                 if isinstance(message, protocol.Result):
                     self.in_turn = False
-                    self._account(message)
+                    failed = message.is_error and message.stop_reason != "refusal"
+                    self._account(message, "failed" if failed else "completed")
             yield batch
 
     async def interrupt(self) -> None:
         """Stop the running turn, if any, and wait until it has stopped."""
         if self.in_turn:
             await self.control("interrupt")
-            await self._until_result("end of the turn")
+            result = await self._until_result("end of the turn")
             self.in_turn = False
+            self._account(result, "interrupted")
 
     async def control(self, subtype: str, **fields: Any) -> Json:
         """Send a control request and return the CLI's answer to it.
@@ -225,7 +245,12 @@ class Session:
             )
         return answer.response or {}
 
-    def _account(self, result: protocol.Result) -> None:
+    def _account(self, result: protocol.Result, outcome: str) -> None:
+        metrics.TURNS.labels(outcome).inc()
+        for model, used in result.model_usage.items():
+            before = self._used.get(model) or protocol.ModelUsage()
+            metrics.count_usage(model, before, used)
+        self._used = result.model_usage or self._used
         if result.total_cost_usd is not None:
             spent = result.total_cost_usd
             result.total_cost_usd = spent - self._spent_usd
@@ -264,10 +289,11 @@ class Session:
             self.process.resume_reading()
         return batch
 
-    async def _until_result(self, what: str) -> None:
+    async def _until_result(self, what: str) -> protocol.Result:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._control_timeout
         while True:
             batch = await self._batch(max(deadline - loop.time(), 0), what)
-            if any(isinstance(message, protocol.Result) for message in batch):
-                return
+            for message in batch:
+                if isinstance(message, protocol.Result):
+                    return message

@@ -273,6 +273,14 @@ def completion_usage(usage: Usage | None) -> CompletionUsage:
     )
 
 
+def has_words(chunk: ChatCompletionChunk) -> bool:
+    """Whether there is any text or thought in `chunk`."""
+    return any(
+        choice.delta.content or choice.delta.reasoning_content
+        for choice in chunk.choices
+    )
+
+
 def merge(chunks: Iterable[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
     """The same answer in fewer chunks: neighbouring deltas of one kind joined."""
     merged: list[ChatCompletionChunk] = []

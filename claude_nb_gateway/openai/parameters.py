@@ -95,6 +95,11 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
         raise InvalidRequest(
             f"The body is not valid JSON: {error}.", code="invalid_json"
         ) from None
+    if request.stream_options is not None and not request.stream:
+        raise InvalidRequest(
+            "`stream_options`: There is no stream: leave it out, or set `stream`.",
+            param="stream_options",
+        )
     for name, (refused, remedy) in REFUSED.items():
         value = getattr(request, name)
         if value is not None and refused(value):

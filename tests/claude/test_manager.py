@@ -125,7 +125,8 @@ async def test_opening_that_was_refused_is_not_prepared(make, caplog):
 async def test_process_for_who_has_just_given_up_is_not_lost(make):
     manager = make(queue_timeout_seconds=0.0)  # one that starts is waited for still
     asked = asyncio.create_task(run(manager))
-    await until(lambda: manager._line)
+    await asyncio.sleep(0)
+    assert manager._line
     started = await manager._start()
     manager._places_taken += 1
     asked.cancel()
@@ -137,7 +138,8 @@ async def test_process_for_who_has_just_given_up_is_not_lost(make):
 async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
     manager = make(spare_idle_timeout_seconds=0.1)
     asked = asyncio.create_task(run(manager))
-    await until(lambda: manager._starting)
+    await asyncio.sleep(0)
+    assert manager._starting
     asked.cancel()
     await until(lambda: not manager._starting)
     await until(lambda: not manager._sessions)
@@ -174,6 +176,20 @@ async def test_silent_turn_is_given_up(make, model):
     with pytest.raises(CLITimeout, match="no output within 1 s"):
         await run(manager)
     assert await asyncio.to_thread(model.requests[0].abandoned.wait, 5)
+
+
+async def test_cli_that_hears_nothing_any_more_is_killed(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager = make(stall_timeout_seconds=1.0, close_grace_seconds=0.2)
+    stuck = None
+    with pytest.raises(CLITimeout, match="no output within"):
+        async for _ in answer(manager, question()):
+            if stuck is None and model.requests:
+                (session,) = manager._lent
+                stuck = psutil.Process(session.process.pid)
+                stuck.suspend()
+    await until(lambda: not stuck.is_running())
+    assert (await run(manager))[-1].result == "hello"
 
 
 async def test_endless_turn_is_given_up(make, model):

@@ -102,3 +102,10 @@ def test_too_many_or_empty_stop_sequences_are_refused(stop):
 def test_fields_without_effect_are_reported():
     request = decode(temperature=0.5, seed=1, user="me")
     assert set(fields_without_effect(request)) == {"temperature", "seed", "user"}
+
+
+def test_stream_options_without_a_stream_are_refused():
+    body = b'{"messages": [], "stream_options": {"include_usage": true}}'
+    with pytest.raises(InvalidRequest, match="stream_options") as error:
+        decode_request(body)
+    assert error.value.param == "stream_options"

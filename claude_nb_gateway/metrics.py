@@ -1,0 +1,116 @@
+"""What the gateway counts, for the server's own ``/metrics``.
+
+Jupyter Server serves Prometheus's default registry there, so a metric that is
+defined is served. Names follow https://prometheus.io/docs/practices/naming/.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from .claude.protocol import ModelUsage
+
+SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+REQUESTS = Counter(
+    "claude_gateway_requests",
+    "Requests for answers by outcome: answered, refused (4xx), limited (429), failed "
+    "(5xx, or after the first words), abandoned by the client",
+    ["endpoint", "outcome"],
+)
+FIRST_TOKEN_SECONDS = Histogram(
+    "claude_gateway_first_token_seconds",
+    "Time from a request's arrival to the first text or thought of its answer",
+    buckets=SECONDS,
+)
+SESSIONS = Counter(
+    "claude_gateway_sessions",
+    "Sessions lent for a turn by where they came from: live (the conversation's own "
+    "process), prepared (a spare with its opening), spare (a plain one), started "
+    "(the spares were missed)",
+    ["source"],
+)
+QUEUE_WAIT_SECONDS = Histogram(
+    "claude_gateway_queue_wait_seconds",
+    "How long requests waited for a process, where none was ready",
+    buckets=SECONDS,
+)
+TURNS = Counter(
+    "claude_gateway_turns",
+    "Turns run by outcome: completed, interrupted, failed, lost (with the process)",
+    ["outcome"],
+)
+TOKENS = Counter(
+    "claude_gateway_tokens",
+    "Tokens by model and kind: input, output, cache_read, cache_creation",
+    ["model", "kind"],
+)
+COST = Counter(
+    "claude_gateway_cost_usd",
+    "What the turns cost in US dollars, as the CLI reckons, by model",
+    ["model"],
+)
+
+
+def count_usage(model: str, before: ModelUsage, now: ModelUsage) -> None:
+    """Count what `model` was used for since `before`."""
+    for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
+        field = f"{kind}_tokens"
+        used = getattr(now, field) - getattr(before, field)
+        TOKENS.labels(model, kind.removesuffix("_input")).inc(max(used, 0))
+    COST.labels(model).inc(max(now.cost_usd - before.cost_usd, 0))
+
+
+class Observed(Protocol):
+    """What has processes and a queue."""
+
+    @property
+    def processes_by_kind(self) -> Mapping[str, int]:
+        """How many processes there are of each kind."""
+
+    @property
+    def queue_length(self) -> int:
+        """How many requests wait for a process."""
+
+
+class Gauges(Collector):
+    """Reads what is true at the moment from those that own it."""
+
+    def __init__(self) -> None:
+        self._observed: weakref.WeakSet[Observed] = weakref.WeakSet()
+
+    def observe(self, owner: Observed) -> None:
+        """Read `owner` too, for as long as there is one."""
+        self._observed.add(owner)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The gauges (see prometheus_client's custom collectors)."""
+        processes = GaugeMetricFamily(
+            "claude_gateway_processes",
+            "Claude Code CLI processes by kind: starting, spare, idle (with their "
+            "conversation), busy, ending",
+            labels=["kind"],
+        )
+        total: dict[str, int] = {}
+        waiting = 0
+        for owner in self._observed:
+            waiting += owner.queue_length
+            for kind, count in owner.processes_by_kind.items():
+                total[kind] = total.get(kind, 0) + count
+        for kind, count in total.items():
+            processes.add_metric([kind], count)
+        yield processes
+        yield GaugeMetricFamily(
+            "claude_gateway_queue_length", "Requests that wait for a process", waiting
+        )
+
+
+GAUGES = Gauges()
+REGISTRY.register(GAUGES)
