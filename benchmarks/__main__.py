@@ -212,17 +212,22 @@ async def continued(bench: Bench) -> None:
 
 
 async def deltas(bench: Bench) -> None:
-    """What the gateway adds to each delta of one stream."""
+    """What the gateway adds to each delta of one stream, in the second turn."""
     ours: list[float] = []
     peer: list[float] = []
     alone: list[float] = []
     paced = {"deltas": 200, "delay_seconds": 0.02}
     process = await bench.cli()
-    for _ in range(3):
+    await process.ask(order())
+    for _ in range(5):
+        for server, delays in ((bench.ours, ours), (bench.peer, peer)):
+            first = order()
+            answer = await server.ask(first)
+            await asyncio.sleep(QUIET_SECONDS)
+            texts = [first.text(), answer.content]
+            delays += (await server.ask(order(**paced), texts)).delays_ms
         await asyncio.sleep(QUIET_SECONDS)
-        ours += (await bench.ours.ask(order(**paced))).delays_ms
         alone += (await process.ask(order(**paced))).delays_ms
-        peer += (await bench.peer.ask(order(**paced))).delays_ms
     await process.stop()
     sample = bench.keep("delta under way", ours)
     direct = bench.keep("CLI alone, delta under way", alone)

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
-from tornado.httpclient import AsyncHTTPClient
 
 from claude_nb_gateway.claude import command, protocol
 from claude_nb_gateway.claude.manager import CLIManager
@@ -29,8 +29,7 @@ from .model import Order
 SYSTEM = "You are a helpful assistant."
 START_SECONDS = 30
 ANSWER_SECONDS = 120
-
-AsyncHTTPClient.configure(None, max_clients=100)
+READ_BYTES = 2**18
 
 
 @dataclass
@@ -135,9 +134,9 @@ class CLIAlone:
         self.process.stdin.write(b"".join(map(protocol.encode, messages)))
         ended = b""
         while b'"type":"result"' not in ended:
-            data = await self.process.stdout.read(2**18)
+            data = await self.process.stdout.read(READ_BYTES)
             answer.arrivals.append((time.monotonic(), data))
-            ended = (ended + data)[-(2**18) :]
+            ended = (ended + data)[-READ_BYTES:]
         return answer
 
     async def stop(self) -> None:
@@ -168,17 +167,32 @@ class Server:
         ]
         body = json.dumps({"model": "sonnet", "stream": True, "messages": messages})
         answer = Answer(time.monotonic())
-        await AsyncHTTPClient().fetch(
-            f"{self.base_url}/chat/completions",
-            method="POST",
-            headers={**self.headers, "Content-Type": "application/json"},
-            body=body,
-            request_timeout=ANSWER_SECONDS,
-            streaming_callback=lambda data: answer.arrivals.append(
-                (time.monotonic(), data)
-            ),
-        )
+        async with asyncio.timeout(ANSWER_SECONDS):
+            async for data in self._post("/chat/completions", body.encode()):
+                answer.arrivals.append((time.monotonic(), data))
         return answer
+
+    async def _post(self, path: str, body: bytes) -> AsyncIterator[bytes]:
+        # A client library would add its own time to every delta.
+        url = urlsplit(self.base_url)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        headers = {
+            **self.headers,
+            "Host": url.netloc,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        head = [f"POST {url.path}{path} HTTP/1.1", *map(": ".join, headers.items())]
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        try:
+            status = await reader.readline()
+            if b" 200 " not in status:
+                raise RuntimeError(status + await reader.read())
+            while data := await reader.read(READ_BYTES):
+                yield data
+        finally:
+            writer.close()
 
     @property
     def headers(self) -> Mapping[str, str]:
