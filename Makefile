@@ -61,8 +61,8 @@ $(VENV)-peer/.made:
 	$(VENV)-peer/bin/python -m pip install --quiet claude-code-openai==0.1.1
 	@touch $@
 
-bench: $(VENV)/.dev $(VENV)-peer/.made ## how fast it is, beside the CLI alone and a peer
-	$(BIN)/python -m benchmarks --peer $(VENV)-peer/bin/python
+bench: $(VENV)/.dev $(VENV)-peer/.made ## measure how fast it is, for docs/benchmarks.md
+	$(BIN)/python -m benchmarks --peer $(VENV)-peer/bin/python --write docs/benchmarks.md
 
 check: $(VENV)/.dev ## format, lint, types, generated documentation
 	$(BIN)/ruff format --check .

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ QUIET_SECONDS = 3.0  # in which spares are made ready and processes ended
 BOOT_SECONDS = 1.5  # after which a process that was started alone has booted
 AT_ONCE = 12
 LONG = {"deltas": 60, "delay_seconds": 0.03}
+PACED = {"deltas": 200, "delay_seconds": 0.02}
 
 _names = (f"order {number}" for number in itertools.count())
 
@@ -48,7 +50,7 @@ class Bench:
     model_url: str
     directory: Path
     ours: Server
-    peer: Server
+    peer_python: Path
     samples: dict[str, Sample] = field(default_factory=dict)
     bounds: list[Bound] = field(default_factory=list)
 
@@ -64,6 +66,13 @@ class Bench:
         if booted:
             await asyncio.sleep(BOOT_SECONDS)
         return process
+
+    @contextlib.asynccontextmanager
+    async def peer(self) -> AsyncIterator[Server]:
+        """The peer, ended afterwards: its processes stay, and would slow the rest."""
+        with running_peer(self.model_url, self.peer_python) as server:
+            await server.ask(order())
+            yield server
 
     async def clis(self) -> list[CLIAlone]:
         """As many CLI processes as there are conversations at once, each in one."""
@@ -101,7 +110,8 @@ async def fresh(bench: Bench) -> None:
     unseen: list[float] = []
     for _ in range(3):
         ours += first_tokens(await spaced(bench.ours.ask, 8, 1.5))
-        peer += first_tokens(await spaced(bench.peer.ask, 4, 1.5))
+        async with bench.peer() as server:
+            peer += first_tokens(await spaced(server.ask, 4, 1.5))
         for _ in range(8):
             process = await bench.cli()
             booted.append((await process.ask(order())).first_token_ms)
@@ -183,16 +193,9 @@ async def continued(bench: Bench) -> None:
     peer: list[float] = []
     alone: list[float] = []
     for _ in range(3):
-        for server, values in ((bench.ours, ours), (bench.peer, peer)):
-            texts: list[str] = []
-            for turn in range(12):
-                question = order()
-                answer = await server.ask(question, texts)
-                texts += [question.text(), answer.content]
-                if turn:
-                    values.append(answer.first_token_ms)
-                await asyncio.sleep(0.2)
-            await asyncio.sleep(QUIET_SECONDS)
+        ours += await _twelve_turns(bench.ours)
+        async with bench.peer() as server:
+            peer += await _twelve_turns(server)
         process = await bench.cli()
         for turn in range(12):
             answer = await process.ask(order())
@@ -211,23 +214,33 @@ async def continued(bench: Bench) -> None:
     )
 
 
+async def _twelve_turns(server: Server) -> list[float]:
+    values: list[float] = []
+    texts: list[str] = []
+    for turn in range(12):
+        question = order()
+        answer = await server.ask(question, texts)
+        texts += [question.text(), answer.content]
+        if turn:
+            values.append(answer.first_token_ms)
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(QUIET_SECONDS)
+    return values
+
+
 async def deltas(bench: Bench) -> None:
     """What the gateway adds to each delta of one stream, in the second turn."""
     ours: list[float] = []
     peer: list[float] = []
     alone: list[float] = []
-    paced = {"deltas": 200, "delay_seconds": 0.02}
     process = await bench.cli()
     await process.ask(order())
     for _ in range(5):
-        for server, delays in ((bench.ours, ours), (bench.peer, peer)):
-            first = order()
-            answer = await server.ask(first)
-            await asyncio.sleep(QUIET_SECONDS)
-            texts = [first.text(), answer.content]
-            delays += (await server.ask(order(**paced), texts)).delays_ms
+        ours += await _delays(bench.ours)
+        async with bench.peer() as server:
+            peer += await _delays(server)
         await asyncio.sleep(QUIET_SECONDS)
-        alone += (await process.ask(order(**paced))).delays_ms
+        alone += (await process.ask(order(**PACED))).delays_ms
     await process.stop()
     sample = bench.keep("delta under way", ours)
     direct = bench.keep("CLI alone, delta under way", alone)
@@ -237,6 +250,14 @@ async def deltas(bench: Bench) -> None:
         name = f"delay added to a delta, one stream, p{share * 100:.0f}"
         measured = f"{sample.quantile(share):.2f} against {direct.quantile(share):.2f}"
         bench.bounds.append(Bound(name, "ms", added, limit, measured=measured))
+
+
+async def _delays(server: Server) -> list[float]:
+    first = order()
+    answer = await server.ask(first)
+    await asyncio.sleep(QUIET_SECONDS)
+    texts = [first.text(), answer.content]
+    return (await server.ask(order(**PACED), texts)).delays_ms
 
 
 async def throughput(bench: Bench) -> None:
@@ -249,7 +270,9 @@ async def throughput(bench: Bench) -> None:
         flood = {"deltas": 20_000}
         await asyncio.sleep(QUIET_SECONDS)
         ours.append((await bench.ours.ask(order(**flood))).deltas_a_second)
-        peer.append((await bench.peer.ask(order(**flood))).deltas_a_second)
+        async with bench.peer() as server:
+            await asyncio.sleep(QUIET_SECONDS)
+            peer.append((await server.ask(order(**flood))).deltas_a_second)
         alone.append((await process.ask(order(**flood))).deltas_a_second)
     await process.stop()
     sample = bench.keep("one stream", ours, "deltas/s")
@@ -263,26 +286,24 @@ async def throughput(bench: Bench) -> None:
 
 async def together(bench: Bench) -> None:
     """Twelve conversations that begin at the same moment."""
-    figures = {}
-    for server, name in ((bench.ours, ""), (bench.peer, "claude-code-openai, ")):
-        values: list[float] = []
-        for _ in range(3):
-            await asyncio.sleep(2 * QUIET_SECONDS)
-            asked = (server.ask(order(**LONG)) for _ in range(AT_ONCE))
-            answers = await asyncio.gather(*asked)
-            assert {len(answer.content.split()) for answer in answers} == {61}
-            values += first_tokens(answers)
-        figures[name] = bench.keep(f"{name}{AT_ONCE} fresh at once", values)
+    ours: list[float] = []
+    peer: list[float] = []
+    for _ in range(5):
+        ours += await _at_once(bench.ours)
+        async with bench.peer() as server:
+            peer += await _at_once(server)
+    sample = bench.keep(f"{AT_ONCE} fresh at once", ours)
+    other = bench.keep(f"claude-code-openai, {AT_ONCE} fresh at once", peer)
     name = f"{AT_ONCE} fresh conversations at once, to the first token"
-    bench.bounds.append(
-        ratio(
-            name,
-            figures[""],
-            figures["claude-code-openai, "],
-            0.3,
-            "claude-code-openai",
-        )
-    )
+    bench.bounds.append(ratio(name, sample, other, 0.3, "claude-code-openai"))
+
+
+async def _at_once(server: Server) -> list[float]:
+    await asyncio.sleep(2 * QUIET_SECONDS)
+    asked = (server.ask(order(**LONG)) for _ in range(AT_ONCE))
+    answers = await asyncio.gather(*asked)
+    assert {len(answer.content.split()) for answer in answers} == {61}
+    return first_tokens(answers)
 
 
 async def together_again(bench: Bench) -> None:
@@ -353,12 +374,13 @@ async def _latencies(bench: Bench, url: str, count: int) -> list[float]:
 
 async def footprint(bench: Bench) -> None:
     """Processes and memory after thirty one-off chats."""
-    for _ in range(30):
-        await bench.peer.ask(order(deltas=1))
-    await asyncio.sleep(QUIET_SECONDS)
-    other = "claude-code-openai, after 30 one-off chats"
-    bench.keep(f"{other}: processes", [len(bench.peer.cli_processes)], "")
-    bench.keep(f"{other}: memory (PSS)", [bench.peer.memory_mib], "MiB")
+    async with bench.peer() as server:
+        for _ in range(30):
+            await server.ask(order(deltas=1))
+        await asyncio.sleep(QUIET_SECONDS)
+        other = "claude-code-openai, after 30 one-off chats"
+        bench.keep(f"{other}: processes", [len(server.cli_processes)], "")
+        bench.keep(f"{other}: memory (PSS)", [server.memory_mib], "MiB")
     most, idle_seconds = 30, 10
     options = (
         f"--CLIManager.max_processes={most}",
@@ -431,7 +453,7 @@ async def run(arguments: argparse.Namespace) -> Bench:
             model_url,
             Path(directory),
             stack.enter_context(running_ours(model_url)),
-            stack.enter_context(running_peer(model_url, arguments.peer)),
+            arguments.peer,
         )
         for benchmark in BENCHMARKS:
             if not arguments.only or benchmark.__name__ in arguments.only:

@@ -7,8 +7,17 @@ from contextlib import aclosing
 
 from .claude.failures import failure, hopeless
 from .claude.manager import CLIManager
-from .claude.protocol import Assistant, Message, Result, StreamEvent, System
-from .claude.turns import Conversation, digest_after
+from .claude.protocol import (
+    Assistant,
+    Message,
+    MessageDelta,
+    Result,
+    StreamEvent,
+    System,
+)
+from .claude.session import Session
+from .claude.tools import name_for_cli
+from .claude.turns import ContentBlock, Conversation, digest_after, digest_waiting
 from .errors import CLIExited, GatewayError
 
 
@@ -45,8 +54,9 @@ async def answer(
 async def _attempt(
     manager: CLIManager, conversation: Conversation
 ) -> AsyncIterator[list[Message]]:
-    *before, asked = conversation.digests()
-    async with manager.session(conversation.opening, before) as lease:
+    *_, asked = conversation.digests()
+    held = conversation.held_by()
+    async with manager.session(conversation.opening, held) as lease:
         session = lease.session
         limit = conversation.max_output_tokens
         await manager.open(session, conversation.opening, limit)
@@ -56,7 +66,9 @@ async def _attempt(
             stall_timeout_seconds=manager.stall_timeout_seconds,
             turn_timeout_seconds=manager.turn_timeout_seconds,
         )
-        text = ""
+        said: list[ContentBlock] = []
+        callers: list[str] = []
+        tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
@@ -64,9 +76,15 @@ async def _attempt(
                     if error is not None:
                         yield batch[:position]
                         raise error
-                    text += _text(message)
-                    if _ended_well(message):
-                        lease.stands_at = digest_after(asked, text)
+                    said += _blocks(message)
+                    callers += _callers(message, tools)
+                    if callers and _ends_in_calls(message):
+                        session.wait_for_results(callers[-1], len(callers))
+                        lease.stands_at = digest_waiting(digest_after(asked, said))
+                        yield batch[: position + 1]
+                        return
+                    if _ended_well(message, session):
+                        lease.stands_at = digest_after(asked, said)
                 yield batch
 
 
@@ -74,19 +92,36 @@ def _is_answer(message: Message) -> bool:
     return isinstance(message, StreamEvent | Assistant | Result)
 
 
-def _text(message: Message) -> str:
+def _blocks(message: Message) -> list[ContentBlock]:
     if not isinstance(message, Assistant) or message.parent_tool_use_id is not None:
-        return ""
-    return "".join(block.get("text", "") for block in message.message.content)
+        return []
+    return message.message.content
 
 
-def _ended_well(message: Message) -> bool:
-    # With several model messages in it the CLI has put in words of its own, which
-    # the client's history does not have.
+def _callers(message: Message, tools: set[str]) -> list[str]:
+    """For each call of one of `tools` the id of the model's message that it is in."""
+    if not isinstance(message, Assistant):
+        return []
+    blocks = [block for block in _blocks(message) if block.get("name") in tools]
+    return [message.message.id] * len(blocks)
+
+
+def _ends_in_calls(message: Message) -> bool:
+    return (
+        isinstance(message, StreamEvent)
+        and message.parent_tool_use_id is None
+        and isinstance(message.event, MessageDelta)
+        and message.event.delta.stop_reason == "tool_use"
+    )
+
+
+def _ended_well(message: Message, session: Session) -> bool:
+    # With more messages of the model in it than the client has seen, the CLI has put
+    # in words of its own, which the client's history does not have.
     return (
         isinstance(message, Result)
         and message.stop_reason == "end_turn"
-        and message.num_turns == 1
+        and message.num_turns == 1 + session.calls
     )
 
 

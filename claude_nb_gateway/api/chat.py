@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from .. import metrics
+from ..claude.turns import Conversation
 from ..conversation import answer
 from ..errors import GatewayError
 from ..openai.chunks import ChunkBuilder, fold, has_words, merge
@@ -15,6 +16,7 @@ from ..openai.parameters import (
     fields_without_effect,
     stop_sequences,
 )
+from ..openai.tools import names_by_cli_name
 from ..openai.types import (
     ChatCompletionChunk,
     ChatCompletionRequest,
@@ -48,8 +50,10 @@ class ChatCompletionsHandler(GatewayHandler):
     async def _answer(self, request: ChatCompletionRequest) -> None:
         options = request.stream_options if request.stream else None
         stop = stop_sequences(request)
-        builder = ChunkBuilder(request.model or "", options, stop)
-        async with aclosing(self._chunks(request, builder)) as chunks:  # type: ignore[type-var]
+        conversation = conversation_of(request, self.principal)
+        tools = names_by_cli_name(conversation.opening.tools)
+        builder = ChunkBuilder(request.model or "", options, stop, tools)
+        async with aclosing(self._chunks(conversation, builder)) as chunks:  # type: ignore[type-var]
             if request.stream:
                 await self._stream(chunks)
             else:
@@ -57,9 +61,8 @@ class ChatCompletionsHandler(GatewayHandler):
                 self.send_json(fold(parts, builder.usage))
 
     async def _chunks(
-        self, request: ChatCompletionRequest, builder: ChunkBuilder
+        self, conversation: Conversation, builder: ChunkBuilder
     ) -> Chunks:
-        conversation = conversation_of(request, self.principal)
         begun = False
         batches = answer(self.gateway.manager, conversation)
         async with aclosing(batches):  # type: ignore[type-var]

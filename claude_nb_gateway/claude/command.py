@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+from .tools import SERVER
+
 STREAM_JSON = (
     "-p",
     "--input-format",
@@ -18,7 +20,8 @@ STREAM_JSON = (
     "--include-partial-messages",
 )
 
-# Neither tools nor the user's settings, CLAUDE.md, MCP servers or transcripts.
+# No tools but the client's own, which run there. No settings, CLAUDE.md, MCP servers
+# or transcripts of the user's.
 # `--tools` comes last: it takes every word that follows it.
 PURE_CHAT = (
     "--restricted",
@@ -26,6 +29,8 @@ PURE_CHAT = (
     "--no-session-persistence",
     "--permission-mode",
     "dontAsk",
+    "--allowedTools",
+    f"mcp__{SERVER}",
     "--setting-sources",
     "",
     "--tools",
@@ -41,6 +46,8 @@ FAITHFUL = {
     # A prompt that is too long is the client's to shorten: the CLI would put a
     # summary of its own in the place of the conversation.
     "DISABLE_COMPACT": "1",
+    # Every function is offered, and no placeholder for hidden ones beside them.
+    "ENABLE_TOOL_SEARCH": "false",
     # A refusal is the answer; the CLI would ask once more in other words.
     "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
     # A stream that breaks is an error; the CLI would ask again from the start,

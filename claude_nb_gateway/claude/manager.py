@@ -99,6 +99,12 @@ class CLIManager(LoggingConfigurable):
         help="""How long a process stays with its conversation after an answer. The
         next turn then needs no start and no history. 0 keeps none.""",
     )
+    tool_result_timeout_seconds = Float(
+        600.0,
+        config=True,
+        help="""How long a process waits for the results of the model's calls of the
+        client's functions. Results that come later go to another one, as history.""",
+    )
     queue_timeout_seconds = Float(
         30.0,
         config=True,
@@ -456,7 +462,10 @@ class CLIManager(LoggingConfigurable):
 
     def _take_back(self, lease: Lease) -> None:
         session, timeout = lease.session, self.session_idle_timeout_seconds
-        usable = session.process.alive and not session.in_turn and not self._closing
+        if session.waiting:
+            timeout = self.tool_result_timeout_seconds
+        at_rest = session.waiting or not session.in_turn
+        usable = session.process.alive and at_rest and not self._closing
         if lease.stands_at is not None and usable and timeout > 0:
             self._idle.put(lease.stands_at, session, timeout)
             self._start_more()
@@ -473,7 +482,7 @@ class CLIManager(LoggingConfigurable):
 
     def _dismiss(self, session: Session) -> None:
         self._ending.add(session)
-        self._own(self._close(session))
+        self._own(self._retire(session))
 
     async def _retire(self, session: Session) -> None:
         try:

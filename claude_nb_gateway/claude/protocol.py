@@ -12,10 +12,12 @@ https://docs.anthropic.com/en/api/messages-streaming.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from ..errors import ProtocolError
 
@@ -30,6 +32,34 @@ class Usage(Struct):
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     output_tokens_details: dict[str, int] | None = None
+
+    def then(self, later: Usage | None) -> Usage:
+        """These counts where `later` ones of the same message say nothing."""
+        if later is None:
+            return self
+        return Usage(
+            *(
+                before if now is None else now
+                for before, now in zip(astuple(self), astuple(later), strict=True)
+            )
+        )
+
+    def plus(self, other: Usage) -> Usage:
+        """The counts of two messages together."""
+        return Usage(
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _sum(self.cache_creation_input_tokens, other.cache_creation_input_tokens),
+            _sum(self.cache_read_input_tokens, other.cache_read_input_tokens),
+            dict(
+                Counter(self.output_tokens_details or {})
+                + Counter(other.output_tokens_details or {})
+            ),
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int:
+    return (one or 0) + (other or 0)
 
 
 class ModelUsage(Struct, rename="camel"):
@@ -296,6 +326,12 @@ def assistant_message(content: list[Json]) -> Json:
         "parent_tool_use_id": None,
         "session_id": "",
     }
+
+
+def control_error(request_id: str, text: str) -> Json:
+    """The answer to a request of the CLI's that is not honoured."""
+    answer = {"subtype": "error", "request_id": request_id, "error": text}
+    return {"type": "control_response", "response": answer}
 
 
 def control_request(request_id: str, request: Json) -> Json:

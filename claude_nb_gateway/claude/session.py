@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from .. import metrics
@@ -13,7 +14,14 @@ from ..errors import CLITimeout, GatewayError, ProtocolError
 from . import protocol
 from .process import CLIProcess
 from .protocol import Json, Message
-from .turns import Opening, Turn
+from .tools import (
+    Call,
+    call_in,
+    handshake_response,
+    initialize_fields,
+    response_to,
+)
+from .turns import ContentBlock, Opening, Turn
 
 # With so many messages unread the pipe is left to fill, which slows the CLI.
 INBOX_LIMIT = 4_096
@@ -29,7 +37,9 @@ LIMIT = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 class Session:
     """A conversation on `process`; runs one turn at a time.
 
-    `opening` is what it was initialized with, None before that.
+    `opening` is what it was initialized with, None before that. `waiting` says that
+    the turn rests until the results of the model's calls come, `calls` how many of
+    them this turn had.
 
     Parameters
     ----------
@@ -52,6 +62,8 @@ class Session:
         self.process = process
         self._gone = gone
         self.in_turn = False
+        self.waiting = False
+        self.calls = 0
         self.opening: Opening | None = None
         self._settings: Json = {
             "model": None,
@@ -63,13 +75,16 @@ class Session:
         self._used: dict[str, protocol.ModelUsage] = {}
         self._control_timeout = control_timeout_seconds
         self._inbox: list[Message] = []
-        self._arrived = asyncio.Event()
+        self._reader: asyncio.Future[bool] | None = None
         self._started = asyncio.Event()
         self._paused = False
         self._lost: GatewayError | None = None
         self._answers: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
         self._request_ids = map(str, itertools.count(1))
-        self._refusals: set[asyncio.Task[None]] = set()
+        self._replies: set[asyncio.Task[None]] = set()
+        self._last_message = ""
+        self._calls: dict[str, Call] = {}
+        self._results: dict[str, list[ContentBlock]] = {}
         process.listen(self)
 
     def received(self, messages: list[Message]) -> None:
@@ -79,10 +94,10 @@ class Session:
             if isinstance(message, protocol.ControlResponse):
                 self._control_answered(message.response)
             elif isinstance(message, protocol.ControlRequest):
-                self._refuse(message)
+                self._requested(message)
             else:
                 self._inbox.append(message)
-        self._arrived.set()
+        self._wake_reader()
         if len(self._inbox) > INBOX_LIMIT and not self._paused:
             self._paused = True
             self.process.pause_reading()
@@ -93,7 +108,7 @@ class Session:
         if self.in_turn:
             metrics.TURNS.labels("lost").inc()
         self._started.set()
-        self._arrived.set()
+        self._wake_reader()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(error)
@@ -126,9 +141,9 @@ class Session:
         An empty prompt is sent as one: without, the CLI would use its own.
         """
         prompt = list(opening.system) or [""]
-        about = await self.control("initialize", systemPrompt=prompt)
         self.opening = opening
-        return about
+        fields = initialize_fields(opening.tools)
+        return await self.control("initialize", systemPrompt=prompt, **fields)
 
     async def apply_settings(
         self,
@@ -176,9 +191,11 @@ class Session:
     ) -> AsyncIterator[list[Message]]:
         """Send a user turn; yield what comes, in batches, up to the `Result`.
 
-        A batch holds all that has arrived since the last one. Left before its
-        end, the turn goes on: `interrupt` it. The cost in the `Result` is that of
-        the turn, where the CLI gives that of the process so far.
+        Where the session is `waiting`, `content` are the results of its calls, and
+        the turn goes on. A batch holds all that has arrived since the last one.
+        Left before its end, the turn goes on: `interrupt` it. The cost in the
+        `Result` is that of the turn, where the CLI gives that of the process so far;
+        the usage is None after calls, where the CLI gives that from before them too.
 
         Raises
         ------
@@ -187,8 +204,12 @@ class Session:
         CLIExited
             The process ended in mid-turn.
         """
-        self.in_turn = True
-        await self.process.send(protocol.user_message(content))
+        if self.waiting:
+            self._answer_calls(content)
+        else:
+            self.in_turn = True
+            self.calls = 0
+            await self.process.send(protocol.user_message(content))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + turn_timeout_seconds
         while self.in_turn:
@@ -199,15 +220,28 @@ class Session:
                 if left > stall_timeout_seconds:
                     raise
                 raise CLITimeout("end of its turn", turn_timeout_seconds) from None
+            if self._last_message:
+                batch = self._after_last_message(batch)
             for message in batch:
                 if isinstance(message, protocol.Result):
                     self.in_turn = False
+                    message.usage = None if self.calls else message.usage
                     failed = message.is_error and message.stop_reason != "refusal"
                     self._account(message, "failed" if failed else "completed")
             yield batch
 
+    def wait_for_results(self, message_id: str, calls: int) -> None:
+        """The turn rests after the model's message `message_id` with so many calls.
+
+        The next `ask` brings their results.
+        """
+        self.waiting = True
+        self.calls += calls
+        self._last_message = message_id
+
     async def interrupt(self) -> None:
         """Stop the running turn, if any, and wait until it has stopped."""
+        self.waiting = False
         if self.in_turn:
             await self.control("interrupt")
             result = await self._until_result("end of the turn")
@@ -261,28 +295,62 @@ class Session:
         if future is not None and not future.done():
             future.set_result(answer)
 
-    def _refuse(self, request: protocol.ControlRequest) -> None:
+    def _requested(self, request: protocol.ControlRequest) -> None:
+        call = call_in(request)
+        if call is not None:
+            self._calls[call.tool_use_id] = call
+            self._reply_to_calls()
+            return
         # Left unanswered it would hold the turn for ever.
-        answer = {
-            "subtype": "error",
-            "request_id": request.request_id,
-            "error": "This host answers no such request.",
-        }
-        message = {"type": "control_response", "response": answer}
+        tools = () if self.opening is None else self.opening.tools
+        answer = handshake_response(request, tools) or protocol.control_error(
+            request.request_id, "This host answers no such request."
+        )
+        self._reply(answer)
+
+    def _answer_calls(self, results: list[ContentBlock]) -> None:
+        self.waiting = False
+        for block in results:
+            self._results[block["tool_use_id"]] = block["content"]
+        self._reply_to_calls()
+
+    def _after_last_message(self, batch: list[Message]) -> list[Message]:
+        # What the CLI still had to say of the message with the calls is old news.
+        for position, message in enumerate(batch):
+            if _is_new(message, self._last_message):
+                self._last_message = ""
+                return batch[position:]
+        return [m for m in batch if isinstance(m, protocol.System)]
+
+    def _reply_to_calls(self) -> None:
+        # The CLI may ask for the results in any order, and some only after others.
+        for tool_use_id in self._calls.keys() & self._results.keys():
+            content = self._results.pop(tool_use_id)
+            self._reply(response_to(self._calls.pop(tool_use_id), content))
+
+    def _reply(self, message: Json) -> None:
         task = asyncio.create_task(self.process.send(message))
-        self._refusals.add(task)
-        task.add_done_callback(self._refusals.discard)
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
+
+    def _wake_reader(self, *, arrived: bool = True) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(arrived)
 
     async def _batch(self, within_seconds: float, what: str) -> list[Message]:
         while not self._inbox:
             if self._lost is not None:
                 raise self._lost
-            self._arrived.clear()
+            # By hand, since `asyncio.timeout` would cost each delta more.
+            loop = asyncio.get_running_loop()
+            self._reader = loop.create_future()
+            late = partial(self._wake_reader, arrived=False)
+            timer = loop.call_later(within_seconds, late)
             try:
-                async with asyncio.timeout(within_seconds):
-                    await self._arrived.wait()
-            except TimeoutError:
-                raise CLITimeout(what, within_seconds) from None
+                if not await self._reader:
+                    raise CLITimeout(what, within_seconds)
+            finally:
+                timer.cancel()
         batch, self._inbox = self._inbox, []
         if self._paused:
             self._paused = False
@@ -297,3 +365,12 @@ class Session:
             for message in batch:
                 if isinstance(message, protocol.Result):
                     return message
+
+
+def _is_new(message: Message, last_message: str) -> bool:
+    """Whether `message` belongs to what follows the model's `last_message`."""
+    if isinstance(message, protocol.StreamEvent):
+        return isinstance(message.event, protocol.MessageStart)
+    if isinstance(message, protocol.Assistant):
+        return message.message.id != last_message
+    return isinstance(message, protocol.Result)

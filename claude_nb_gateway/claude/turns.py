@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +21,15 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Tool:
+    """A function of the client's; `input_schema` is its JSON schema, as text."""
+
+    name: str
+    description: str
+    input_schema: str
+
+
+@dataclass(frozen=True)
 class Opening:
     """What a session is bound to for as long as it lives.
 
@@ -34,12 +43,15 @@ class Opening:
         One of the CLI's effort levels, None for the model's own default.
     principal:
         Who asks; nobody else may continue the conversation.
+    tools:
+        The functions the model may call.
     """
 
     model: str | None
     system: tuple[str, ...] = ()
     effort: str | None = None
     principal: str = ""
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,24 +83,65 @@ class Conversation:
 
         Two conversations have a digest in common if they agree in their opening
         and in all turns so far, but for what clients change in passing: how an
-        assistant's text is cut into parts, and white space at its ends.
+        assistant's text is cut into parts, white space at its ends, and how the
+        arguments of a call are written.
         """
         return list(_chain(_digest(b"", self.opening), self.turns))
 
+    def held_by(self) -> list[bytes]:
+        """The digests of what a session may hold of it, to be asked the rest.
 
-def digest_after(digest: bytes, answer: str) -> bytes:
+        Results of calls and nothing else are for the session that waits for just
+        them (see `digest_waiting`).
+        """
+        *before, _ = self.digests()
+        if self.history and self.answers_calls:
+            before[-1] = digest_waiting(before[-1])
+        return before
+
+    @property
+    def answers_calls(self) -> bool:
+        """Whether the question is the results of the calls before it, and no more.
+
+        Empty results do not count: the CLI would put words of its own for them.
+        """
+        called = {b["id"] for b in self.history[-1].content if b["type"] == "tool_use"}
+        answered = {
+            block["tool_use_id"]
+            for block in self.question
+            if block["type"] == "tool_result" and block["content"]
+        }
+        return called == answered and len(answered) == len(self.question)
+
+
+def digest_after(digest: bytes, answer: Sequence[ContentBlock]) -> bytes:
     """The digest once the model has said `answer` to the turn of `digest`."""
-    (after,) = _chain(digest, [Turn("assistant", [{"type": "text", "text": answer}])])
+    (after,) = _chain(digest, [Turn("assistant", list(answer))])
     return after
+
+
+def digest_waiting(digest: bytes) -> bytes:
+    """Where a session stands that waits for the results of its calls at `digest`."""
+    return _digest(digest, "waiting")
 
 
 def _chain(digest: bytes, turns: Iterable[Turn]) -> Iterator[bytes]:
     for turn in turns:
         content: Any = turn.content
-        if turn.role == "assistant" and all(b["type"] == "text" for b in content):
-            content = "".join(block["text"] for block in content).strip()
+        if turn.role == "assistant":
+            content = _in_normal_form(content)
         digest = _digest(digest, (turn.role, content))
         yield digest
+
+
+def _in_normal_form(answer: Sequence[ContentBlock]) -> Any:
+    text = "".join(block["text"] for block in answer if block["type"] == "text")
+    calls = [
+        (block["id"], block["name"], block["input"])
+        for block in answer
+        if block["type"] == "tool_use"
+    ]
+    return text.strip(), calls
 
 
 def _digest(before: bytes, value: Any) -> bytes:

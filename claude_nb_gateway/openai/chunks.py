@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from msgspec import UNSET
 
@@ -17,6 +19,8 @@ from ..claude.protocol import (
     ApiMessage,
     Assistant,
     ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
     Message,
     MessageDelta,
     MessageStart,
@@ -37,9 +41,13 @@ from .types import (
     CompletionTokensDetails,
     CompletionUsage,
     FinishReason,
+    FunctionCall,
+    FunctionCallDelta,
     PromptTokensDetails,
     SessionInfo,
     StreamOptions,
+    ToolCall,
+    ToolCallDelta,
 )
 
 FINISH_REASONS: dict[str | None, FinishReason] = {
@@ -61,6 +69,7 @@ class ChunkBuilder:
         model: str,
         options: StreamOptions | None = None,
         stop: Sequence[str] = (),
+        tools: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         options = options or StreamOptions()
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
@@ -76,9 +85,11 @@ class ChunkBuilder:
         self._message_id = ""
         self._stop = StopSequences(stop)
         self._begun = Usage()
+        self._used = Usage()
         self._deltas = 0
         self._text = _Transcript()
         self._thinking = _Transcript()
+        self._calls = _Calls(tools)
 
     def feed(self, message: Message) -> list[ChatCompletionChunk]:
         """The chunks that `message` gives rise to, often none.
@@ -99,7 +110,7 @@ class ChunkBuilder:
         elif isinstance(message, System):
             self.session.id = message.session_id or self.session.id
         elif isinstance(message, Result):
-            self.usage = completion_usage(message.usage)
+            self.usage = completion_usage(message.usage or self._used)
             self.session.cost_usd = message.total_cost_usd
             return self._finish(message.stop_reason)
         return []
@@ -107,21 +118,36 @@ class ChunkBuilder:
     def _event(self, event: ApiEvent) -> list[ChatCompletionChunk]:
         if isinstance(event, ContentBlockDelta):
             self._deltas += 1
+            if event.delta.partial_json:
+                return self._call(self._calls.add(event.delta.partial_json))
             return self._content(event.delta.text, event.delta.thinking)
         if isinstance(event, MessageStart):
             self._streaming = True
             return self._start(event.message)
         if isinstance(event, MessageDelta) and event.delta.stop_reason:
-            if FINISH_REASONS.get(event.delta.stop_reason) == "length":
-                # The CLI would go on by itself, as if it had not been cut.
-                self.usage = completion_usage(event.usage)
+            self._used = self._used.plus(self._begun.then(event.usage))
+            reason = FINISH_REASONS.get(event.delta.stop_reason)
+            calls = reason == "tool_calls" and self._calls.begun
+            if reason == "length" or calls:
+                # The CLI would go on by itself, as if it had not been cut; after
+                # calls it waits for their results.
+                self.usage = completion_usage(self._used)
                 return self._finish(event.delta.stop_reason)
             self._settle()
+        elif isinstance(event, ContentBlockStart):
+            return self._call(self._calls.start(event.content_block))
+        elif isinstance(event, ContentBlockStop):
+            return self._call(self._calls.stop())
         return []
+
+    def _call(self, delta: ToolCallDelta | None) -> list[ChatCompletionChunk]:
+        return [] if delta is None else [self._chunk(ChoiceDelta(tool_calls=[delta]))]
 
     def _start(self, message: ApiMessage) -> list[ChatCompletionChunk]:
         self._message_id = message.id
         self._begun = message.usage or Usage()
+        if self._calls.begun:
+            raise _not_taken_up()
         self._text.restart()
         self._thinking.restart()
         if self._started:
@@ -191,6 +217,52 @@ class ChunkBuilder:
             else [ChunkChoice(delta=delta, finish_reason=finish_reason)],
             usage=None if self._include_usage else UNSET,
         )
+
+
+class _Calls:
+    """The calls of one answer: those of `tools`, whose names the client gave.
+
+    Others are the CLI's own affair.
+    """
+
+    def __init__(self, tools: Mapping[str, str]) -> None:
+        self.begun = 0
+        self._tools = tools
+        self._open = False
+        self._empty = True
+
+    def start(self, block: Mapping[str, Any]) -> ToolCallDelta | None:
+        """A content block begins."""
+        name = self._tools.get(block.get("name", ""))
+        if name is None:
+            return None
+        self._open = self._empty = True
+        self.begun += 1
+        return ToolCallDelta(
+            index=self.begun - 1,
+            id=block["id"],
+            type="function",
+            function=FunctionCallDelta(name=name, arguments=""),
+        )
+
+    def add(self, fragment: str) -> ToolCallDelta | None:
+        """A content block grows."""
+        if not self._open:
+            return None
+        self._empty = False
+        return self._arguments(fragment)
+
+    def stop(self) -> ToolCallDelta | None:
+        """A content block ends."""
+        if not self._open:
+            return None
+        self._open = False
+        # A call without arguments has none at all in the stream.
+        return self._arguments("{}") if self._empty else None
+
+    def _arguments(self, fragment: str) -> ToolCallDelta:
+        delta = FunctionCallDelta(arguments=fragment)
+        return ToolCallDelta(index=self.begun - 1, function=delta)
 
 
 class _Transcript:
@@ -276,7 +348,9 @@ def completion_usage(usage: Usage | None) -> CompletionUsage:
 def has_words(chunk: ChatCompletionChunk) -> bool:
     """Whether there is any text or thought in `chunk`."""
     return any(
-        choice.delta.content or choice.delta.reasoning_content
+        choice.delta.content
+        or choice.delta.reasoning_content
+        or choice.delta.tool_calls
         for choice in chunk.choices
     )
 
@@ -307,6 +381,7 @@ def fold(
 ) -> ChatCompletion:
     """The whole answer that `chunks` make up."""
     content: list[str] = []
+    calls: list[ToolCall] = []
     reasoning: list[str] = []
     finish_reason: FinishReason = "stop"
     last: ChatCompletionChunk | None = None
@@ -314,10 +389,15 @@ def fold(
         for choice in last.choices:
             content.append(choice.delta.content or "")
             reasoning.append(choice.delta.reasoning_content or "")
+            for call in choice.delta.tool_calls or []:
+                _fold_call(calls, call)
             finish_reason = choice.finish_reason or finish_reason
     assert last is not None, "a finished turn has at least its last chunk"
+    text = "".join(content)
     message = ChatCompletionMessage(
-        content="".join(content), reasoning_content="".join(reasoning) or UNSET
+        content=text if text or not calls else None,
+        reasoning_content="".join(reasoning) or UNSET,
+        tool_calls=calls or UNSET,
     )
     return ChatCompletion(
         id=last.id,
@@ -326,3 +406,10 @@ def fold(
         choices=[Choice(message=message, finish_reason=finish_reason)],
         usage=usage,
     )
+
+
+def _fold_call(calls: list[ToolCall], delta: ToolCallDelta) -> None:
+    if delta.id:
+        function = FunctionCall(delta.function.name or "", "")
+        calls.append(ToolCall(id=delta.id, function=function))
+    calls[delta.index].function.arguments += delta.function.arguments or ""

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import re
 
+from ..claude.tools import name_for_cli
 from ..claude.turns import ContentBlock, Conversation, Opening, Turn
 from ..errors import InvalidRequest
+from .tools import tools_of
 from .types import (
     AssistantMessage,
     ChatCompletionRequest,
     ChatMessage,
     DeveloperMessage,
+    FunctionMessage,
     ImagePart,
     Part,
     RefusalPart,
     SystemMessage,
     TextPart,
+    ToolCall,
+    ToolMessage,
     UserMessage,
 )
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 _DATA_URI = re.compile(r"data:([\w/+.-]+)(?:;[\w=.-]+)*;base64,", re.IGNORECASE)
+
+# What the Messages API takes as the id of a call.
+_LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 # OpenAI's levels and Claude Code's differ at the low end only.
 _EFFORTS = {"none": "low", "minimal": "low"}
@@ -35,7 +45,8 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
     System and developer messages at the start make the system prompt. Later ones
     keep their place, as text of the user's turn: Claude Code has no other way to
     say something to the model in mid-conversation. Neighbouring messages of the
-    user make one turn of several blocks; empty messages make none.
+    user make one turn of several blocks; empty messages make none. The results of
+    tool calls begin the user's turn, in the order of the calls.
 
     Raises
     ------
@@ -50,8 +61,12 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
         for block in _blocks(message, f"messages[{index}]")
     ]
     turns: list[Turn] = []
+    results = _results_in_order(messages)
     for index, message in enumerate(messages[opening:], start=opening):
-        content = _blocks(message, f"messages[{index}]")
+        if isinstance(message, ToolMessage):
+            content = results.pop(index)
+        else:
+            content = _blocks(message, f"messages[{index}]")
         role = "assistant" if isinstance(message, AssistantMessage) else "user"
         if content and role == "user" and turns and turns[-1].role == "user":
             turns[-1].content.extend(content)
@@ -70,6 +85,7 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
             system=tuple(system),
             effort=_EFFORTS.get(effort, effort) if effort else None,
             principal=principal,
+            tools=tools_of(request),
         ),
         history=tuple(turns[:-1]),
         question=turns[-1].content,
@@ -96,27 +112,99 @@ def _checked_limit(limit: int | None) -> int | None:
 
 
 def _blocks(message: ChatMessage, path: str) -> list[ContentBlock]:
-    if not isinstance(
-        message, SystemMessage | DeveloperMessage | UserMessage | AssistantMessage
+    if isinstance(message, FunctionMessage) or (
+        isinstance(message, AssistantMessage) and message.function_call
     ):
         raise InvalidRequest(
-            f"`{path}`: tool results are not supported yet.", param=path
+            f"`{path}`: functions in their old form are not supported: use `tools`.",
+            param=path,
         )
-    if isinstance(message, AssistantMessage) and (
-        message.tool_calls or message.function_call
-    ):
-        raise InvalidRequest(
-            f"`{path}`: tool calls are not supported yet.", param=f"{path}.tool_calls"
-        )
-    if isinstance(message.content, str):
+    pictures = isinstance(message, UserMessage | ToolMessage)
+    blocks = _content_blocks(message.content, f"{path}.content", pictures)
+    if isinstance(message, AssistantMessage):
+        for index, call in enumerate(message.tool_calls or []):
+            blocks.append(_tool_use(call, f"{path}.tool_calls[{index}]"))
+    return blocks
+
+
+def _content_blocks(
+    content: str | list[Part] | None, path: str, pictures: bool
+) -> list[ContentBlock]:
+    if isinstance(content, str):
         # The Messages API refuses blank text; nothing is lost by leaving it out.
-        return [_text(message.content)] if message.content.strip() else []
-    pictures = isinstance(message, UserMessage)
+        return [_text(content)] if content.strip() else []
     return [
         block
-        for index, part in enumerate(message.content or [])
-        for block in _part_blocks(part, f"{path}.content[{index}]", pictures)
+        for index, part in enumerate(content or [])
+        for block in _part_blocks(part, f"{path}[{index}]", pictures)
     ]
+
+
+def _tool_use(call: ToolCall, path: str) -> ContentBlock:
+    try:
+        arguments = json.loads(call.function.arguments or "{}")
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise InvalidRequest(
+            f"`{path}.function.arguments` must be a JSON object.",
+            param=f"{path}.function.arguments",
+        )
+    return {
+        "type": "tool_use",
+        "id": _id(call.id),
+        "name": name_for_cli(call.function.name),
+        "input": arguments,
+    }
+
+
+def _id(client_id: str) -> str:
+    if _LEGAL_ID.fullmatch(client_id):
+        return client_id
+    return "toolu_" + hashlib.blake2b(client_id.encode(), digest_size=12).hexdigest()
+
+
+def _results_in_order(messages: list[ChatMessage]) -> dict[int, list[ContentBlock]]:
+    """The content of each tool message, by its place: all results of an assistant's
+    calls at the first of their messages, in the order of the calls."""
+    content: dict[int, list[ContentBlock]] = {}
+    awaited: dict[str, list[ContentBlock]] = {}
+    place = 0
+    for index, message in enumerate(messages):
+        if not isinstance(message, ToolMessage):
+            _check_answered(awaited, place)
+            calls = getattr(message, "tool_calls", None) or []
+            awaited, place = {call.id: [] for call in calls}, index
+            continue
+        path = f"messages[{index}]"
+        if awaited.get(message.tool_call_id) != []:
+            raise InvalidRequest(
+                f"`{path}.tool_call_id`: no call {message.tool_call_id!r} of the "
+                "assistant's message before it waits for a result.",
+                param=f"{path}.tool_call_id",
+            )
+        result = _content_blocks(message.content, f"{path}.content", pictures=True)
+        awaited[message.tool_call_id].append(
+            {
+                "type": "tool_result",
+                "tool_use_id": _id(message.tool_call_id),
+                "content": result,
+            }
+        )
+        content[index] = []
+        content[place + 1] = [block for blocks in awaited.values() for block in blocks]
+    _check_answered(awaited, place)
+    return content
+
+
+def _check_answered(awaited: dict[str, list[ContentBlock]], place: int) -> None:
+    missing = [call_id for call_id, result in awaited.items() if not result]
+    if missing:
+        raise InvalidRequest(
+            f"`messages[{place}].tool_calls`: each call must be answered by a tool "
+            f"message right after it. Without an answer: {', '.join(missing)}.",
+            param=f"messages[{place}].tool_calls",
+        )
 
 
 def _part_blocks(part: Part, path: str, pictures: bool) -> list[ContentBlock]:

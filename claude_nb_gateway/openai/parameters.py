@@ -22,6 +22,9 @@ HONOURED = (
     "max_completion_tokens",
     "reasoning_effort",
     "stop",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
 )
 
 #: Accepted and without effect on the answer: the CLI cannot be told of them.
@@ -40,11 +43,10 @@ WITHOUT_EFFECT = (
     "user",
     "safety_identifier",
     "prompt_cache_key",
-    "parallel_tool_calls",
 )
 
 _NOT_TEXT = "Only answers in plain text are supported: leave it out."
-_NO_TOOLS = "Function calling is not supported yet: leave it out."
+_USE_TOOLS = "The old form of function calling is not supported: use `tools`."
 
 
 def _not_text(value: Any) -> bool:
@@ -62,10 +64,8 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "audio": (bool, _NOT_TEXT),
     "logprobs": (bool, "Claude gives no log probabilities: leave it out."),
     "top_logprobs": (bool, "Claude gives no log probabilities: leave it out."),
-    "tools": (bool, _NO_TOOLS),
-    "functions": (bool, _NO_TOOLS),
-    "tool_choice": (lambda choice: choice not in ("none", "auto"), _NO_TOOLS),
-    "function_call": (lambda choice: choice not in ("none", "auto"), _NO_TOOLS),
+    "functions": (bool, _USE_TOOLS),
+    "function_call": (lambda choice: choice not in ("none", "auto"), _USE_TOOLS),
     "web_search_options": (
         lambda options: options is not None,
         "Web search is not supported: leave it out.",

@@ -66,16 +66,34 @@ class UserMessage(Struct, tag="user", tag_field="role"):
     content: str | list[Part]
 
 
+class FunctionCall(Struct):
+    """A function's name and its arguments, which are JSON as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct, kw_only=True):
+    """A call of a function by the model."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
 class AssistantMessage(Struct, tag="assistant", tag_field="role"):
     """What the model said before."""
 
     content: str | list[Part] | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[ToolCall] | None = None
     function_call: Any = None
 
 
 class ToolMessage(Struct, tag="tool", tag_field="role"):
     """The result of a tool call."""
+
+    tool_call_id: str
+    content: str | list[Part]
 
 
 class FunctionMessage(Struct, tag="function", tag_field="role"):
@@ -101,6 +119,36 @@ class StreamOptions(Struct):
     include_session: bool | None = None
 
 
+class FunctionDefinition(Struct):
+    """A function the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Struct, tag="function"):
+    """A tool of the one kind there is."""
+
+    function: FunctionDefinition
+
+
+class FunctionName(Struct):
+    """A function by its name."""
+
+    name: str
+
+
+class NamedToolChoice(Struct, tag="function"):
+    """The model must call this function."""
+
+    function: FunctionName
+
+
+ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
+
+
 class ChatCompletionRequest(Struct):
     """The body of `POST /v1/chat/completions`.
 
@@ -121,12 +169,12 @@ class ChatCompletionRequest(Struct):
     audio: Any = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
+    tools: list[FunctionTool] | None = None
+    tool_choice: ToolChoice | None = None
     functions: list[Any] | None = None
     function_call: Any = None
     web_search_options: Any = None
-    parallel_tool_calls: Any = None
+    parallel_tool_calls: bool | None = None
     temperature: Any = None
     top_p: Any = None
     presence_penalty: Any = None
@@ -168,12 +216,29 @@ class CompletionUsage(Struct):
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
+class FunctionCallDelta(Struct, omit_defaults=True):
+    """What a chunk adds to a call: first the name, then pieces of the arguments."""
+
+    name: str | UnsetType = UNSET
+    arguments: str | UnsetType = UNSET
+
+
+class ToolCallDelta(Struct, omit_defaults=True, kw_only=True):
+    """What a chunk adds to the call number `index`; the first names it."""
+
+    index: int
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+    function: FunctionCallDelta
+
+
 class ChoiceDelta(Struct, omit_defaults=True):
     """What a chunk adds to the answer."""
 
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCallDelta] | UnsetType = UNSET
 
 
 class ChunkChoice(Struct, kw_only=True):
@@ -214,6 +279,7 @@ class ChatCompletionMessage(Struct, kw_only=True):
     role: Literal["assistant"] = "assistant"
     content: str | None
     reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
     refusal: str | None = None
 
 
