@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from .claude.failures import failure, hopeless
 from .claude.manager import CLIManager
@@ -14,11 +15,19 @@ from .claude.protocol import (
     Result,
     StreamEvent,
     System,
+    Unknown,
 )
 from .claude.session import Session
 from .claude.tools import name_for_cli
 from .claude.turns import ContentBlock, Conversation, digest_after, digest_waiting
+from .constraints import CallFilter
 from .errors import CLIExited, GatewayError
+
+
+class Corrected(Unknown):
+    """Among the CLI's messages: the model had to be told again what is asked."""
+
+    raw: dict[str, Any] = {}
 
 
 async def answer(
@@ -61,11 +70,7 @@ async def _attempt(
         limit = conversation.max_output_tokens
         await manager.open(session, conversation.opening, limit)
         await session.seed(conversation.history[lease.turns_held :])
-        turn = session.ask(
-            conversation.question,
-            stall_timeout_seconds=manager.stall_timeout_seconds,
-            turn_timeout_seconds=manager.turn_timeout_seconds,
-        )
+        turn = _obeying(manager, session, conversation)
         said: list[ContentBlock] = []
         callers: list[str] = []
         tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
@@ -86,6 +91,41 @@ async def _attempt(
                     if _ended_well(message, session):
                         lease.stands_at = digest_after(asked, said)
                 yield batch
+
+
+async def _obeying(
+    manager: CLIManager, session: Session, conversation: Conversation
+) -> AsyncIterator[list[Message]]:
+    """The turn's messages, with nothing in them that breaks the rule for calls."""
+    rule, content = conversation.rule, conversation.question
+    tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
+    calls = None if rule is None else CallFilter(rule, frozenset(tools))
+    while True:
+        turn = session.ask(
+            content,
+            stall_timeout_seconds=manager.stall_timeout_seconds,
+            turn_timeout_seconds=manager.turn_timeout_seconds,
+        )
+        async with aclosing(turn):  # type: ignore[type-var]
+            async for batch in turn:
+                if calls is None:
+                    yield batch
+                    continue
+                passed: list[Message] = []
+                for message in batch:
+                    passed += calls.feed(message)
+                    if _ends_in_calls(message) and calls.refused:
+                        session.refuse_calls(calls.refused, calls.rule.words)
+                        if calls.all_refused():
+                            calls.correct()
+                            passed.append(Corrected())
+                yield passed
+        if calls is None or calls.satisfied:
+            return
+        calls.correct()
+        yield [Corrected()]
+        session.corrected = True
+        content = [{"type": "text", "text": calls.rule.words}]
 
 
 def _is_answer(message: Message) -> bool:
@@ -122,6 +162,7 @@ def _ended_well(message: Message, session: Session) -> bool:
         isinstance(message, Result)
         and message.stop_reason == "end_turn"
         and message.num_turns == 1 + session.calls
+        and not session.corrected
     )
 
 

@@ -10,6 +10,7 @@ GatewayError
 │   ├── CLIExited             it ended in the middle of something
 │   ├── CLITimeout            it did not answer in time
 │   └── ProtocolError         it said something that cannot be understood
+├── ConstraintUnmet           the model did not do what was asked, told twice
 └── UpstreamError             the model's API refused, failed or broke off
 
 The text of every error may be shown to a client: it never holds a path, an
@@ -107,3 +108,13 @@ class UpstreamError(GatewayError):
     def __init__(self, message: str, *, status: int | None, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.status = status
+
+
+class ConstraintUnmet(GatewayError):
+    """The model's answer is not what the request demands, and is kept back."""
+
+    def __init__(self, demand: str) -> None:
+        super().__init__(
+            f"The model did not do what the request demands ({demand}) Try again, or "
+            "demand less with `tool_choice` and `parallel_tool_calls`."
+        )

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from .. import metrics
 from ..claude.turns import Conversation
-from ..conversation import answer
+from ..conversation import Corrected, answer
 from ..errors import GatewayError
 from ..openai.chunks import ChunkBuilder, fold, has_words, merge
 from ..openai.messages import conversation_of
@@ -28,6 +28,7 @@ from .errors import api_error, error_of, http_errors
 from .sse import EventStream
 
 IGNORED_HEADER = "X-Ignored-Parameters"
+CORRECTED_HEADER = "X-Corrected-Parameters"
 
 Chunks = AsyncIterator[list[ChatCompletionChunk]]
 
@@ -67,6 +68,8 @@ class ChatCompletionsHandler(GatewayHandler):
         batches = answer(self.gateway.manager, conversation)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
+                if any(isinstance(message, Corrected) for message in batch):
+                    self.set_header(CORRECTED_HEADER, "tool_choice")
                 chunks = [chunk for message in batch for chunk in builder.feed(message)]
                 if chunks and not begun and any(map(has_words, chunks)):
                     begun = True

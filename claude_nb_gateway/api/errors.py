@@ -13,6 +13,7 @@ from ..errors import (
     CLIError,
     CLINotFound,
     CLITimeout,
+    ConstraintUnmet,
     GatewayError,
     InvalidRequest,
     ModelNotFound,
@@ -73,6 +74,8 @@ def api_error(error: GatewayError) -> APIError:
             code="server_busy",
             retry_after_seconds=error.retry_after_seconds,
         )
+    if isinstance(error, ConstraintUnmet):
+        return APIError(502, message, code="constraint_unmet")
     if isinstance(error, UpstreamError):
         status = error.status or 502
         status = STATUS_FOR_UPSTREAM.get(status, status)

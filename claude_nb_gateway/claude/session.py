@@ -39,7 +39,8 @@ class Session:
 
     `opening` is what it was initialized with, None before that. `waiting` says that
     the turn rests until the results of the model's calls come, `calls` how many of
-    them this turn had.
+    them this turn had. `corrected` is set by who has said something in the session
+    that its client does not know of.
 
     Parameters
     ----------
@@ -63,6 +64,7 @@ class Session:
         self._gone = gone
         self.in_turn = False
         self.waiting = False
+        self.corrected = False
         self.calls = 0
         self.opening: Opening | None = None
         self._settings: Json = {
@@ -238,6 +240,12 @@ class Session:
         self.waiting = True
         self.calls += calls
         self._last_message = message_id
+
+    def refuse_calls(self, tool_use_ids: Iterable[str], reason: str) -> None:
+        """Answer calls of the model that nobody else will."""
+        for tool_use_id in tool_use_ids:
+            self._results[tool_use_id] = [{"type": "text", "text": reason}]
+        self._reply_to_calls()
 
     async def interrupt(self) -> None:
         """Stop the running turn, if any, and wait until it has stopped."""

@@ -30,6 +30,28 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class CallRule:
+    """What the answer must do about calls.
+
+    Parameters
+    ----------
+    words:
+        How the model is told so.
+    allowed:
+        The tools that may be called, by the CLI's names; None for all.
+    required:
+        Whether one must be.
+    one_at_a_time:
+        Whether there must be no more than one call.
+    """
+
+    words: str = ""
+    allowed: frozenset[str] | None = None
+    required: bool = False
+    one_at_a_time: bool = False
+
+
+@dataclass(frozen=True)
 class Opening:
     """What a session is bound to for as long as it lives.
 
@@ -66,12 +88,15 @@ class Conversation:
         The content blocks of the last user turn.
     max_output_tokens:
         Where the answer is cut, None for the model's limit.
+    rule:
+        What is asked of the answer's calls; None for nothing.
     """
 
     opening: Opening
     history: tuple[Turn, ...]
     question: list[ContentBlock] = field(default_factory=list)
     max_output_tokens: int | None = None
+    rule: CallRule | None = None
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -11,7 +11,7 @@ import re
 from ..claude.tools import name_for_cli
 from ..claude.turns import ContentBlock, Conversation, Opening, Turn
 from ..errors import InvalidRequest
-from .tools import tools_of
+from .tools import rule_of, tools_of
 from .types import (
     AssistantMessage,
     ChatCompletionRequest,
@@ -77,12 +77,13 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
             "The last of `messages` with any content must be the user's.",
             param="messages",
         )
+    rule = rule_of(request)
     limit = request.max_completion_tokens or request.max_tokens
     effort = request.reasoning_effort
     return Conversation(
         Opening(
             model=request.model,
-            system=tuple(system),
+            system=(*system, *([rule.words] if rule else [])),
             effort=_EFFORTS.get(effort, effort) if effort else None,
             principal=principal,
             tools=tools_of(request),
@@ -90,6 +91,7 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
         history=tuple(turns[:-1]),
         question=turns[-1].content,
         max_output_tokens=_checked_limit(limit),
+        rule=rule,
     )
 
 

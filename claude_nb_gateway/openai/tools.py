@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..claude.tools import name_for_cli
-from ..claude.turns import Tool
+from ..claude.turns import CallRule, Tool
 from ..errors import InvalidRequest
 from .types import ChatCompletionRequest, FunctionTool, NamedToolChoice, ToolMessage
 
@@ -43,6 +43,30 @@ def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
     called = any(isinstance(message, ToolMessage) for message in request.messages)
     # Where there are results of calls the Messages API wants the tools as well.
     return () if choice == "none" and not called else tools
+
+
+def rule_of(request: ChatCompletionRequest) -> CallRule | None:
+    """What `request` demands of the answer's calls, None for nothing."""
+    tools = tools_of(request)
+    choice = request.tool_choice
+    one_at_a_time = request.parallel_tool_calls is False
+    if not tools or (choice in (None, "auto") and not one_at_a_time):
+        return None
+    words = []
+    allowed = None
+    if isinstance(choice, NamedToolChoice):
+        name = name_for_cli(choice.function.name)
+        allowed = frozenset({name})
+        words.append(f"Answer by a call of the tool {name}, and of no other tool.")
+    elif choice == "required":
+        words.append("Answer by a call of one of the tools.")
+    elif choice == "none":
+        allowed = frozenset()
+        words.append("Call no tool: answer in words.")
+    if one_at_a_time and allowed != frozenset():
+        words.append("Call only one tool at a time, and wait for its result.")
+    required = isinstance(choice, NamedToolChoice) or choice == "required"
+    return CallRule(" ".join(words), allowed, required, one_at_a_time)
 
 
 def _tool(tool: FunctionTool, path: str) -> Tool:

@@ -93,7 +93,7 @@ def test_text_is_verbatim():
         ([message("user", "q"), {"role": "tool", "content": "r"}], "messages[1]"),
         (
             [message("assistant", None) | {"tool_calls": [{}]}, message("user", "q")],
-            "messages[0].tool_calls",
+            "messages[0].tool_calls[0]",
         ),
         (
             [message("user", [{"type": "input_audio", "input_audio": {}}])],

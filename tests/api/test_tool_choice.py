@@ -1,0 +1,159 @@
+"""What the CLI cannot be told about calls, with a model that does not obey."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+
+from claude_nb_gateway.testing.model import Reply
+
+from .test_tools import WEATHER, call, echoed, message_of, result, sessions, user
+
+TIME = {
+    "type": "function",
+    "function": {"name": "get_time", "parameters": {"type": "object"}},
+}
+NAMED = {"type": "function", "function": {"name": "get_time"}}
+TIME_CALL = {"name": "mcp__client__get_time", "fragments": ("{}",)}
+
+
+@pytest.fixture
+def chat(client):
+    """A raw answer: its headers count too."""
+
+    def chat(*messages, **options):
+        options = {"tools": [WEATHER, TIME], **options}
+        return client.chat.completions.with_raw_response.create(
+            model="sonnet", messages=list(messages), **options
+        )
+
+    return chat
+
+
+def corrected(response):
+    return response.headers.get("x-corrected-parameters")
+
+
+def names(message):
+    return [made.function.name for made in message.tool_calls or []]
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+def test_a_model_that_calls_is_asked_once(chat, model, choice):
+    model.script(Reply(["Let me see."], tool_uses=[call(**TIME_CALL)]))
+    response = chat(user("time?"), tool_choice=choice)
+    message = message_of(response.parse())
+    assert names(message) == ["get_time"]
+    assert message.content == "Let me see."
+    assert corrected(response) is None
+    assert len(model.requests) == 1
+    assert "call of" in model.requests[0].system
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("choice", ["required", NAMED])
+def test_a_model_that_only_talks_is_told_once_more(chat, model, choice, stream):
+    model.script(Reply(["No."]), Reply(["Well."], tool_uses=[call(**TIME_CALL)]))
+    response = chat(user("time?"), tool_choice=choice, stream=stream)
+    assert corrected(response) == "tool_choice"
+    assert len(model.requests) == 2
+    if stream:
+        deltas = [chunk.choices[0].delta for chunk in response.parse()]
+        assert "".join(delta.content or "" for delta in deltas) == "Well."
+        assert [d.tool_calls[0].function.name for d in deltas if d.tool_calls] == [
+            "get_time",
+            None,
+        ]
+    else:
+        message = message_of(response.parse())
+        assert message.content == "Well."
+        assert names(message) == ["get_time"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_model_that_will_not_call_is_an_error(chat, model, stream):
+    model.responder = lambda request: Reply(["No."])
+    with pytest.raises(openai.InternalServerError) as error:
+        chat(user("time?"), tool_choice="required", stream=stream)
+    assert error.value.code == "constraint_unmet"
+    assert len(model.requests) == 2
+
+
+def test_another_function_than_the_named_is_not_passed_on(chat, model):
+    model.script(Reply(tool_uses=[call()]), Reply(tool_uses=[call(2, **TIME_CALL)]))
+    response = chat(user("time?"), tool_choice=NAMED)
+    assert names(message_of(response.parse())) == ["get_time"]
+    assert corrected(response) == "tool_choice"
+    assert len(model.requests) == 2
+
+
+def test_calls_after_a_correction_are_answered_and_leave_no_trace(chat, model):
+    model.script(Reply(["No."]), Reply(tool_uses=[call()]), Reply(tool_uses=[call(2)]))
+    options = {"tool_choice": "required"}
+    message = message_of(chat(user("weather?"), **options).parse())
+    messages = [user("weather?"), echoed(message), result("toolu_1", "rain")]
+    message = message_of(chat(*messages, **options).parse())
+    assert len(set(sessions(model))) == 1
+    messages += [echoed(message), result("toolu_2", "sun")]
+    answer = chat(*messages, tool_choice="auto").parse()
+    assert message_of(answer).content
+    assert "call of" not in str(model.requests[-1].messages)
+
+
+def test_none_offers_no_functions(chat, model):
+    chat(user("hi"), tool_choice="none")
+    assert not model.requests[0].body.get("tools")
+
+
+@pytest.fixture
+def called(model):
+    """A conversation in which a function was called."""
+    made = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": "{}"},
+    }
+    assistant = {"role": "assistant", "content": None, "tool_calls": [made]}
+    return [user("weather?"), assistant, result("c1", "rain")]
+
+
+def test_none_after_calls_refuses_further_ones(chat, model, called):
+    model.script(Reply(["Hm. "], tool_uses=[call()]), Reply(["Rain."]))
+    response = chat(*called, tool_choice="none")
+    message = message_of(response.parse())
+    assert message.content == "Hm. Rain."
+    assert message.tool_calls is None
+    assert corrected(response) == "tool_choice"
+    assert len(model.requests) == 2
+
+
+def test_none_and_a_model_that_calls_all_the_same(chat, model, called):
+    model.responder = lambda request: Reply(
+        tool_uses=[call(1000 + len(model.requests))]
+    )
+    with pytest.raises(openai.InternalServerError) as error:
+        chat(*called, tool_choice="none")
+    assert error.value.code == "constraint_unmet"
+    assert len(model.requests) == 2
+
+
+def test_one_call_at_a_time(chat, model):
+    model.script(Reply(tool_uses=[call(1), call(2)]), Reply(["Rain."]))
+    options = {"parallel_tool_calls": False}
+    message = message_of(chat(user("weather?"), **options).parse())
+    assert [made.id for made in message.tool_calls] == ["toolu_1"]
+    messages = [user("weather?"), echoed(message), result("toolu_1", "rain")]
+    answer = chat(*messages, **options).parse()
+    assert message_of(answer).content == "Rain."
+    assert len(model.requests) == 2
+    assert len(set(sessions(model))) == 1
+    messages += [echoed(message_of(answer)), user("thanks")]
+    chat(*messages, **options)
+    assert "toolu_2" not in str(model.requests[-1].messages)
+
+
+def test_an_answer_that_was_cut_is_passed_on(chat, model):
+    model.script(Reply(["No"], stop_reason="max_tokens"))
+    answer = chat(user("time?"), tool_choice="required").parse()
+    assert answer.choices[0].finish_reason == "length"
+    assert message_of(answer).content == "No"
