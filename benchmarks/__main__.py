@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -228,6 +229,26 @@ async def _twelve_turns(server: Server) -> list[float]:
     return values
 
 
+async def tools(bench: Bench) -> None:
+    """What comes after the result of a call, on the process that waits for it."""
+    ours: list[float] = []
+    alone: list[float] = []
+    for _ in range(12):
+        await asyncio.sleep(1)
+        ours.append((await bench.ours.after_call(order(call=True))).first_token_ms)
+        process = await bench.cli()
+        alone.append((await process.ask(order(call=True))).first_token_ms)
+        await process.stop()
+    sample = bench.keep("after the result of a call", ours)
+    live = bench.keep("CLI alone, after the result of a call", alone)
+    added = sample.median - live.median
+    name = "tool round trip, from the result to the first token"
+    measured = f"{sample} against {live}"
+    bench.bounds.append(
+        Bound(name, "ms above the CLI alone", added, 30, measured=measured)
+    )
+
+
 async def deltas(bench: Bench) -> None:
     """What the gateway adds to each delta of one stream, in the second turn."""
     ours: list[float] = []
@@ -408,6 +429,7 @@ BENCHMARKS = [
     history,
     seeding,
     continued,
+    tools,
     deltas,
     throughput,
     together,
@@ -472,6 +494,7 @@ def main() -> None:
     names = [benchmark.__name__ for benchmark in BENCHMARKS]
     parser.add_argument("only", nargs="*", metavar="NAME", help=", ".join(names))
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers stay
     page = document(asyncio.run(run(arguments)))
     print(page)
     if arguments.write:

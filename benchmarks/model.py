@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import time
+from typing import Any
 
 import msgspec
 from tornado import web
@@ -22,11 +23,15 @@ from claude_nb_gateway.testing.model import RecordedRequest
 
 
 class Order(msgspec.Struct):
-    """What to answer: so many `deltas`, so far apart. `name` tells orders apart."""
+    """What to answer: so many `deltas`, so far apart. `name` tells orders apart.
+
+    With `call` the first tool is called, and its result is answered.
+    """
 
     name: str
     deltas: int = 3
     delay_seconds: float = 0.0
+    call: bool = False
 
     def text(self) -> str:
         """The question that orders this."""
@@ -51,7 +56,8 @@ class Messages(web.RequestHandler):
         body = json.loads(self.request.body)
         request = RecordedRequest("", {}, body)
         # The peer puts words of its own around the question.
-        (ordered,) = re.findall(r'\{"name".*?\}', request.turns[-1][1])[-1:]
+        texts = "".join(text for _, text in request.turns)
+        (ordered,) = re.findall(r'\{"name".*?\}', texts)[-1:]
         order = msgspec.json.decode(ordered, type=Order)
         usage = {"input_tokens": 10, "output_tokens": order.deltas}
         message = {
@@ -65,6 +71,9 @@ class Messages(web.RequestHandler):
             "usage": usage,
         }
         self.set_header("Content-Type", "text/event-stream")
+        if order.call and "tool_result" not in str(request.messages[-1]):
+            self._call(message, body["tools"][0]["name"], usage)
+            return
         block = {"type": "text", "text": ""}
         self.write(_event("message_start", message=message))
         self.write(_event("content_block_start", index=0, content_block=block))
@@ -76,6 +85,18 @@ class Messages(web.RequestHandler):
             self.write(_delta())
         self.write(_event("content_block_stop", index=0))
         stop = {"stop_reason": "end_turn", "stop_sequence": None}
+        self.write(_event("message_delta", delta=stop, usage=usage))
+        self.write(_event("message_stop"))
+
+    def _call(self, message: dict[str, Any], tool: str, usage: dict[str, int]) -> None:
+        block = {"type": "tool_use", "id": f"toolu_{message['id']}", "input": {}}
+        block |= {"name": tool}
+        delta = {"type": "input_json_delta", "partial_json": "{}"}
+        stop = {"stop_reason": "tool_use", "stop_sequence": None}
+        self.write(_event("message_start", message=message))
+        self.write(_event("content_block_start", index=0, content_block=block))
+        self.write(_event("content_block_delta", index=0, delta=delta))
+        self.write(_event("content_block_stop", index=0))
         self.write(_event("message_delta", delta=stop, usage=usage))
         self.write(_event("message_stop"))
 

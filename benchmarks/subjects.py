@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,16 +18,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import psutil
 
 from claude_nb_gateway.claude import command, protocol
 from claude_nb_gateway.claude.manager import CLIManager
+from claude_nb_gateway.claude.tools import call_in, initialize_fields, response_to
+from claude_nb_gateway.claude.turns import Tool
 from claude_nb_gateway.testing.demo import demo_environment
 from claude_nb_gateway.testing.server import KEY, running_gateway
 
 from .model import Order
 
 SYSTEM = "You are a helpful assistant."
+TOOL = Tool("look_up", "Looks something up.", '{"type": "object"}')
 START_SECONDS = 30
 ANSWER_SECONDS = 120
 READ_BYTES = 2**18
@@ -58,6 +63,18 @@ class Answer:
     def turns(self) -> int:
         """How many turns the model was given."""
         return int(self.texts()[0][1].split()[0])
+
+    @property
+    def call_id(self) -> str:
+        """The id of the first call."""
+        found = re.search(rb'"tool_calls":\[\{"index":0,"id":"([^"]+)"', self.data)
+        assert found is not None, self.data
+        return found[1].decode()
+
+    @property
+    def data(self) -> bytes:
+        """All that came."""
+        return b"".join(data for _, data in self.arrivals)
 
     @property
     def content(self) -> str:
@@ -98,6 +115,7 @@ class CLIAlone:
 
     process: asyncio.subprocess.Process
     answered: int = 0
+    _read: bytes = b""
 
     @classmethod
     async def start(cls, model_url: str, directory: Path) -> CLIAlone:
@@ -120,7 +138,8 @@ class CLIAlone:
             protocol.user_message([{"type": "text", "text": question.text()}])
         ]
         if not self.answered:
-            first = {"subtype": "initialize", "systemPrompt": [SYSTEM]}
+            tools = initialize_fields([TOOL] if question.call else [])
+            first = {"subtype": "initialize", "systemPrompt": [SYSTEM], **tools}
             model = {"subtype": "apply_flag_settings", "settings": {"model": "sonnet"}}
             messages = [
                 protocol.control_request("1", first),
@@ -128,16 +147,31 @@ class CLIAlone:
                 *messages,
             ]
         self.answered += 1
+        if question.call:
+            await self._until(b'"tools/call"', messages)
+            messages = [self._result()]
+        return await self._until(b'"type":"result"', messages)
+
+    async def _until(self, end: bytes, messages: list[dict[str, Any]]) -> Answer:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         answer = Answer(time.monotonic())
         self.process.stdin.write(b"".join(map(protocol.encode, messages)))
-        ended = b""
-        while b'"type":"result"' not in ended:
+        self._read = b""
+        while end not in self._read:
             data = await self.process.stdout.read(READ_BYTES)
             answer.arrivals.append((time.monotonic(), data))
-            ended = (ended + data)[-READ_BYTES:]
+            self._read = (self._read + data)[-READ_BYTES:]
         return answer
+
+    def _result(self) -> dict[str, Any]:
+        for line in self._read.splitlines():
+            if b'"tools/call"' in line:
+                request = msgspec.json.decode(line, type=protocol.ControlRequest)
+                call = call_in(request)
+                assert call is not None
+                return response_to(call, [{"type": "text", "text": "result"}])
+        raise AssertionError("no call")
 
     async def stop(self) -> None:
         """End the process."""
@@ -165,7 +199,27 @@ class Server:
             *({"role": role, "content": text} for role, text in turns),
             {"role": "user", "content": question.text()},
         ]
-        body = json.dumps({"model": "sonnet", "stream": True, "messages": messages})
+        return await self.post(messages)
+
+    async def after_call(self, question: Order) -> Answer:
+        """Ask, and answer the call that comes; what is returned follows on that."""
+        messages: list[dict[str, Any]] = [{"role": "user", "content": question.text()}]
+        function = {"name": TOOL.name, "description": TOOL.description}
+        tools = [{"type": "function", "function": function}]
+        first = await self.post(messages, tools=tools)
+        call = {"id": first.call_id, "type": "function"}
+        call |= {"function": {"name": TOOL.name, "arguments": "{}"}}
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": first.call_id, "content": "result"},
+        ]
+        return await self.post(messages, tools=tools)
+
+    async def post(self, messages: list[dict[str, Any]], **fields: Any) -> Answer:
+        """Send these messages, and read the streamed answer."""
+        body = json.dumps(
+            {"model": "sonnet", "stream": True, "messages": messages, **fields}
+        )
         answer = Answer(time.monotonic())
         async with asyncio.timeout(ANSWER_SECONDS):
             async for data in self._post("/chat/completions", body.encode()):

@@ -19,6 +19,7 @@ from .tools import (
     call_in,
     handshake_response,
     initialize_fields,
+    long_descriptions,
     response_to,
 )
 from .turns import ContentBlock, Opening, Turn
@@ -142,7 +143,7 @@ class Session:
         Returns the CLI's description of itself: ``models``, ``account``, …
         An empty prompt is sent as one: without, the CLI would use its own.
         """
-        prompt = list(opening.system) or [""]
+        prompt = [*opening.system, *long_descriptions(opening.tools)] or [""]
         self.opening = opening
         fields = initialize_fields(opening.tools)
         return await self.control("initialize", systemPrompt=prompt, **fields)

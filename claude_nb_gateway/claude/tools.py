@@ -23,6 +23,10 @@ PREFIX = f"mcp__{SERVER}__"
 # What the Messages API takes as a tool's name.
 _LEGAL = re.compile(rf"[A-Za-z0-9_-]{{1,{64 - len(PREFIX)}}}")
 
+# The CLI cuts a description off a little later.
+MOST_DESCRIPTION_CHARACTERS = 2_000
+_GOES_ON = "… (the whole of it is in the system prompt)"
+
 # Without these the CLI puts a preview in the place of a long result, and may hide
 # a tool until the model searches for it.
 _META = {"anthropic/maxResultSizeChars": 2**31 - 1, "anthropic/alwaysLoad": True}
@@ -68,12 +72,28 @@ def _tools_list_result(tools: Sequence[Tool]) -> Json:
 def _description(tool: Tool) -> Json:
     return {
         "name": name_for_cli(tool.name).removeprefix(PREFIX),
-        "description": tool.description,
+        "description": _shown(tool.description),
         "inputSchema": json.loads(tool.input_schema),
         # Calls of tools that only read come all at once, and so they are parallel.
         "annotations": {"readOnlyHint": True},
         "_meta": _META,
     }
+
+
+def long_descriptions(tools: Iterable[Tool]) -> list[str]:
+    """What to add to the system prompt, for the CLI cuts long descriptions short."""
+    return [
+        f"The whole description of the tool {name_for_cli(tool.name)}:\n\n"
+        f"{tool.description}"
+        for tool in tools
+        if len(tool.description) > MOST_DESCRIPTION_CHARACTERS
+    ]
+
+
+def _shown(description: str) -> str:
+    if len(description) <= MOST_DESCRIPTION_CHARACTERS:
+        return description
+    return description[: MOST_DESCRIPTION_CHARACTERS - len(_GOES_ON)] + _GOES_ON
 
 
 @dataclass(frozen=True)

@@ -134,4 +134,7 @@ def _missing_field(text: str) -> str:
 
 def fields_without_effect(request: ChatCompletionRequest) -> list[str]:
     """The names of the fields that were sent and change nothing."""
-    return [name for name in WITHOUT_EFFECT if getattr(request, name) is not None]
+    names = [name for name in WITHOUT_EFFECT if getattr(request, name) is not None]
+    if any(tool.function.strict for tool in request.tools or []):
+        names.append("tools.function.strict")
+    return names

@@ -256,6 +256,26 @@ def test_any_name_goes_there_and_back(chat, model, name):
     assert len(set(sessions(model))) == 1
 
 
+@pytest.mark.parametrize("length", [2_000, 30_000])
+def test_no_word_of_a_description_is_lost(chat, model, length):
+    description = "".join(f"{n} " for n in range(length))[:length]
+    function = {**WEATHER["function"], "description": description}
+    chat(user("hi"), tools=[{"type": "function", "function": function}])
+    (tool,) = model.requests[0].body["tools"]
+    assert description in (tool["description"], model.requests[0].system[-length:])
+    assert "…" not in tool["description"].removesuffix("system prompt)")[:1_900]
+
+
+def test_strict_is_reported_as_without_effect(client):
+    function = {**WEATHER["function"], "strict": True}
+    response = client.chat.completions.with_raw_response.create(
+        model="sonnet",
+        messages=[user("hi")],
+        tools=[{"type": "function", "function": function}],
+    )
+    assert response.headers["x-ignored-parameters"] == "tools.function.strict"
+
+
 def test_tool_that_does_not_exist_is_the_clis_affair(chat, model):
     model.script(Reply(tool_uses=[call(name="mcp__client__nothing")]), Reply(["sorry"]))
     answer = chat(user("weather?"))
