@@ -9,6 +9,7 @@ from typing import Any
 from .claude.failures import failure, hopeless
 from .claude.manager import CLIManager
 from .claude.protocol import (
+    STRUCTURED_OUTPUT,
     Assistant,
     Message,
     MessageDelta,
@@ -21,7 +22,7 @@ from .claude.session import Session
 from .claude.tools import name_for_cli
 from .claude.turns import ContentBlock, Conversation, digest_after, digest_waiting
 from .constraints import CallFilter
-from .errors import CLIExited, GatewayError
+from .errors import CLIExited, GatewayError, InvalidRequest
 
 
 class Corrected(Unknown):
@@ -72,12 +73,13 @@ async def _attempt(
         await session.seed(conversation.history[lease.turns_held :])
         turn = _obeying(manager, session, conversation)
         said: list[ContentBlock] = []
+        schema = conversation.opening.schema
         callers: list[str] = []
         tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
-                    error = _failure(message)
+                    error = _failure(message) or _refused_schema(message, schema)
                     if error is not None:
                         yield batch[:position]
                         raise error
@@ -163,6 +165,18 @@ def _ended_well(message: Message, session: Session) -> bool:
         and message.stop_reason == "end_turn"
         and message.num_turns == 1 + session.calls
         and not session.corrected
+    )
+
+
+def _refused_schema(message: Message, schema: str) -> GatewayError | None:
+    # The CLI says nothing of a schema that it cannot use: the tool is just not there.
+    if not schema or not isinstance(message, System) or message.subtype != "init":
+        return None
+    if STRUCTURED_OUTPUT in (message.tools or []):
+        return None
+    return InvalidRequest(
+        "`response_format`: the Claude Code CLI cannot use this schema.",
+        param="response_format",
     )
 
 

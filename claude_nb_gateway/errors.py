@@ -115,6 +115,6 @@ class ConstraintUnmet(GatewayError):
 
     def __init__(self, demand: str) -> None:
         super().__init__(
-            f"The model did not do what the request demands ({demand}) Try again, or "
-            "demand less with `tool_choice` and `parallel_tool_calls`."
+            f"The model did not do what the request demands: {demand} Try again, or "
+            "demand less."
         )

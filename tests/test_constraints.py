@@ -42,7 +42,7 @@ def called(messages):
 
 
 def make(**rule):
-    return CallFilter(CallRule("Do.", **rule), frozenset({"f", "g"}))
+    return CallFilter(CallRule("Do it.", **rule), frozenset({"f", "g"}))
 
 
 def test_what_obeys_passes_whole_and_in_order():
@@ -90,7 +90,7 @@ def test_a_second_correction_is_an_error():
     assert not calls.satisfied
     calls.correct()
     assert passed(calls, message(stop_reason="end_turn")) == []
-    with pytest.raises(ConstraintUnmet, match="tool_choice"):
+    with pytest.raises(ConstraintUnmet, match="Do it"):
         calls.correct()
 
 

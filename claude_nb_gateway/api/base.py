@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import hmac
 import ipaddress
+import re
+import uuid
+from asyncio import Future
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
 from jupyter_server.auth import User
-from jupyter_server.auth.decorator import authorized
+from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 from tornado.web import HTTPError
@@ -25,6 +28,21 @@ if TYPE_CHECKING:
     from ..app import GatewayApp
 
 RESOURCE = "claude"
+
+REQUEST_ID_HEADER = "X-Request-Id"
+PROCESSING_HEADER = "OpenAI-Processing-Ms"
+IGNORED_HEADER = "X-Ignored-Parameters"
+CORRECTED_HEADER = "X-Corrected-Parameters"
+OWN_HEADERS = (
+    REQUEST_ID_HEADER,
+    PROCESSING_HEADER,
+    IGNORED_HEADER,
+    CORRECTED_HEADER,
+    "Retry-After",
+)
+
+# What OpenAI takes as a client's name of a request: 512 printable characters.
+_REQUEST_ID = re.compile(r"[ -~]{1,512}")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -87,6 +105,21 @@ class GatewayHandler(APIHandler):
                 raise _unauthorized() from None
             raise
 
+    def set_default_headers(self) -> None:
+        """Name the request, by the client's own name if it has one."""
+        super().set_default_headers()
+        wished = self.request.headers.get(REQUEST_ID_HEADER, "")
+        if not _REQUEST_ID.fullmatch(wished):
+            wished = f"req_{uuid.uuid4().hex}"
+        self.set_header(REQUEST_ID_HEADER, wished)
+
+    def flush(self, include_footers: bool = False) -> Future[None]:
+        """Say in the headers how long the answer has taken to begin."""
+        if not self._headers_written:
+            took_ms = round(self.request.request_time() * 1e3)
+            self.set_header(PROCESSING_HEADER, str(took_ms))
+        return super().flush(include_footers)
+
     def check_host(self) -> bool:
         """Whether the `Host` header names this server; raises where it does not."""
         if not super().check_host():
@@ -97,6 +130,23 @@ class GatewayHandler(APIHandler):
                 code="foreign_host",
             )
         return True
+
+    @allow_unauthenticated
+    def options(self, *args: Any, **kwargs: Any) -> None:
+        """Answer a browser's preflight; `ServerApp.allow_origin` says whom to let in.
+
+        Clients of OpenAI's API send headers of their own (``x-stainless-…``).
+        """
+        super().options(*args, **kwargs)
+        wished = self.request.headers.get("Access-Control-Request-Headers")
+        if wished:
+            self.set_header("Access-Control-Allow-Headers", wished)
+
+    def set_cors_headers(self) -> None:
+        """Let pages of other origins, where there are any, read our headers."""
+        super().set_cors_headers()
+        if "Access-Control-Allow-Origin" in self._headers:
+            self.set_header("Access-Control-Expose-Headers", ", ".join(OWN_HEADERS))
 
     def get_login_url(self) -> str:
         """Never a redirect: an API client has no use for a login page."""
@@ -228,6 +278,10 @@ def _unauthorized() -> APIError:
     )
 
 
+# Clients that use one service for everything ask it for these too.
+NOT_CLAUDES = ("embeddings", "images", "audio", "moderations")
+
+
 class NotFoundHandler(GatewayHandler):
     """Any path under ``/v1`` that is nothing."""
 
@@ -236,8 +290,8 @@ class NotFoundHandler(GatewayHandler):
         await super().prepare()
         if not self.current_user:
             raise _unauthorized()
-        raise APIError(
-            404,
-            f"There is no {self.request.method} {self.request.path} here.",
-            code="unknown_url",
-        )
+        message = f"There is no {self.request.method} {self.request.path} here."
+        resource = self.request.path.partition("/v1/")[2].partition("/")[0]
+        if resource in NOT_CLAUDES:
+            message += f" Claude makes no {resource}: use another service for that."
+        raise APIError(404, message, code="unknown_url")

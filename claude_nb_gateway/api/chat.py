@@ -16,6 +16,7 @@ from ..openai.parameters import (
     fields_without_effect,
     stop_sequences,
 )
+from ..openai.structured import StructuredAnswer
 from ..openai.tools import names_by_cli_name
 from ..openai.types import (
     ChatCompletionChunk,
@@ -23,12 +24,9 @@ from ..openai.types import (
     ErrorBody,
     ErrorResponse,
 )
-from .base import GatewayHandler, allowed_to
+from .base import CORRECTED_HEADER, IGNORED_HEADER, GatewayHandler, allowed_to
 from .errors import api_error, error_of, http_errors
 from .sse import EventStream
-
-IGNORED_HEADER = "X-Ignored-Parameters"
-CORRECTED_HEADER = "X-Corrected-Parameters"
 
 Chunks = AsyncIterator[list[ChatCompletionChunk]]
 
@@ -53,7 +51,10 @@ class ChatCompletionsHandler(GatewayHandler):
         stop = stop_sequences(request)
         conversation = conversation_of(request, self.principal)
         tools = names_by_cli_name(conversation.opening.tools)
-        builder = ChunkBuilder(request.model or "", options, stop, tools)
+        structured = None
+        if conversation.opening.schema:
+            structured = StructuredAnswer(streamed=bool(request.stream))
+        builder = ChunkBuilder(request.model or "", options, stop, tools, structured)
         async with aclosing(self._chunks(conversation, builder)) as chunks:  # type: ignore[type-var]
             if request.stream:
                 await self._stream(chunks)

@@ -32,6 +32,8 @@ class ModelsHandler(GatewayHandler):
             catalog = await self.gateway.manager.catalog()
             self.send_json(ModelList(data=[model_object(name) for name in catalog.ids]))
 
+    head = get
+
 
 class ModelHandler(GatewayHandler):
     """One model."""
@@ -43,3 +45,5 @@ class ModelHandler(GatewayHandler):
             catalog = await self.gateway.manager.catalog()
             catalog.resolve(name)
             self.send_json(model_object(name))
+
+    head = get

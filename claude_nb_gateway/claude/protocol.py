@@ -23,6 +23,9 @@ from ..errors import ProtocolError
 
 Json = dict[str, Any]
 
+#: The tool whose arguments are the answer, where that has a schema.
+STRUCTURED_OUTPUT = "StructuredOutput"
+
 
 class Usage(Struct):
     """Token counts of a message or a turn."""
@@ -154,6 +157,7 @@ class System(Struct, tag="system"):
     attempt: int | None = None
     max_retries: int | None = None
     error_status: int | None = None
+    tools: list[str] | None = None
 
 
 class Assistant(Struct, tag="assistant"):
@@ -186,6 +190,7 @@ class Result(Struct, tag="result"):
         name="modelUsage", default_factory=dict
     )
     num_turns: int = 0
+    structured_output: Any = None
     session_id: str = ""
 
 

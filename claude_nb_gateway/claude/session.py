@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Any
@@ -146,6 +147,8 @@ class Session:
         prompt = [*opening.system, *long_descriptions(opening.tools)] or [""]
         self.opening = opening
         fields = initialize_fields(opening.tools)
+        if opening.schema:
+            fields["jsonSchema"] = json.loads(opening.schema)
         return await self.control("initialize", systemPrompt=prompt, **fields)
 
     async def apply_settings(

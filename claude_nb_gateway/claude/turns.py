@@ -67,6 +67,8 @@ class Opening:
         Who asks; nobody else may continue the conversation.
     tools:
         The functions the model may call.
+    schema:
+        The JSON schema of the answer, as text; empty where the answer is text.
     """
 
     model: str | None
@@ -74,6 +76,7 @@ class Opening:
     effort: str | None = None
     principal: str = ""
     tools: tuple[Tool, ...] = ()
+    schema: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from ..claude.protocol import (
 )
 from ..errors import UpstreamError
 from .stop import StopSequences
+from .structured import StructuredAnswer
 from .types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -58,6 +59,9 @@ FINISH_REASONS: dict[str | None, FinishReason] = {
 }
 
 
+CUT_SHORT = ("length", "content_filter")
+
+
 class ChunkBuilder:
     """Follows one turn and says what each of its messages adds to the answer.
 
@@ -70,6 +74,7 @@ class ChunkBuilder:
         options: StreamOptions | None = None,
         stop: Sequence[str] = (),
         tools: Mapping[str, str] = MappingProxyType({}),
+        structured: StructuredAnswer | None = None,
     ) -> None:
         options = options or StreamOptions()
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
@@ -90,6 +95,7 @@ class ChunkBuilder:
         self._text = _Transcript()
         self._thinking = _Transcript()
         self._calls = _Calls(tools)
+        self._structured = structured
 
     def feed(self, message: Message) -> list[ChatCompletionChunk]:
         """The chunks that `message` gives rise to, often none.
@@ -112,14 +118,20 @@ class ChunkBuilder:
         elif isinstance(message, Result):
             self.usage = completion_usage(message.usage or self._used)
             self.session.cost_usd = message.total_cost_usd
-            return self._finish(message.stop_reason)
+            return self._result(message)
         return []
+
+    def _result(self, result: Result) -> list[ChatCompletionChunk]:
+        cut_short = FINISH_REASONS.get(result.stop_reason) in CUT_SHORT
+        if self._structured is None or cut_short:
+            return self._finish(result.stop_reason)
+        return self._words(self._structured.finish(result)) + self._finish("end_turn")
 
     def _event(self, event: ApiEvent) -> list[ChatCompletionChunk]:
         if isinstance(event, ContentBlockDelta):
             self._deltas += 1
             if event.delta.partial_json:
-                return self._call(self._calls.add(event.delta.partial_json))
+                return self._arguments(event.delta.partial_json)
             return self._content(event.delta.text, event.delta.thinking)
         if isinstance(event, MessageStart):
             self._streaming = True
@@ -135,10 +147,18 @@ class ChunkBuilder:
                 return self._finish(event.delta.stop_reason)
             self._settle()
         elif isinstance(event, ContentBlockStart):
+            if self._structured is not None:
+                self._structured.start(event.content_block)
             return self._call(self._calls.start(event.content_block))
         elif isinstance(event, ContentBlockStop):
             return self._call(self._calls.stop())
         return []
+
+    def _arguments(self, fragment: str) -> list[ChatCompletionChunk]:
+        chunks = self._call(self._calls.add(fragment))
+        if self._structured is not None:
+            chunks += self._words(self._structured.add(fragment))
+        return chunks
 
     def _call(self, delta: ToolCallDelta | None) -> list[ChatCompletionChunk]:
         return [] if delta is None else [self._chunk(ChoiceDelta(tool_calls=[delta]))]
@@ -176,7 +196,14 @@ class ChunkBuilder:
         chunks = []
         if thinking and (new := self._thinking.add(thinking)):
             chunks.append(self._chunk(ChoiceDelta(reasoning_content=new)))
-        if text and (new := self._stop.add(self._text.add(text))):
+        # Beside an answer with a schema, other words have no place.
+        if text and self._structured is None:
+            chunks += self._words(self._text.add(text))
+        return chunks
+
+    def _words(self, text: str) -> list[ChatCompletionChunk]:
+        chunks = []
+        if new := self._stop.add(text):
             chunks.append(self._chunk(ChoiceDelta(content=new)))
         if self._stop.reached:
             # The turn is left here, so nobody says what it took: a delta is one

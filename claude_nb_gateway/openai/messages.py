@@ -11,6 +11,7 @@ import re
 from ..claude.tools import name_for_cli
 from ..claude.turns import ContentBlock, Conversation, Opening, Turn
 from ..errors import InvalidRequest
+from .structured import schema_of, words_for
 from .tools import rule_of, tools_of
 from .types import (
     AssistantMessage,
@@ -53,46 +54,61 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
     InvalidRequest
         A message cannot be expressed, or there is no question at the end.
     """
-    messages = list(request.messages)
-    opening = _opening_length(messages)
-    system = [
-        block["text"]
-        for index, message in enumerate(messages[:opening])
-        for block in _blocks(message, f"messages[{index}]")
-    ]
-    turns: list[Turn] = []
-    results = _results_in_order(messages)
-    for index, message in enumerate(messages[opening:], start=opening):
-        if isinstance(message, ToolMessage):
-            content = results.pop(index)
-        else:
-            content = _blocks(message, f"messages[{index}]")
-        role = "assistant" if isinstance(message, AssistantMessage) else "user"
-        if content and role == "user" and turns and turns[-1].role == "user":
-            turns[-1].content.extend(content)
-        elif content:
-            turns.append(Turn("assistant" if role == "assistant" else "user", content))
+    opening = _opening_length(request.messages)
+    system = _system(request.messages[:opening])
+    turns = _turns(request.messages, opening)
     if not turns or turns[-1].role != "user":
         raise InvalidRequest(
             "The last of `messages` with any content must be the user's.",
             param="messages",
         )
     rule = rule_of(request)
-    limit = request.max_completion_tokens or request.max_tokens
     effort = request.reasoning_effort
     return Conversation(
         Opening(
             model=request.model,
-            system=(*system, *([rule.words] if rule else [])),
+            system=(
+                *system,
+                *words_for(request),
+                *([rule.words] if rule else []),
+            ),
             effort=_EFFORTS.get(effort, effort) if effort else None,
             principal=principal,
             tools=tools_of(request),
+            schema=schema_of(request),
         ),
         history=tuple(turns[:-1]),
         question=turns[-1].content,
-        max_output_tokens=_checked_limit(limit),
+        max_output_tokens=_limit(request),
         rule=rule,
     )
+
+
+def _system(messages: list[ChatMessage]) -> list[str]:
+    return [
+        block["text"]
+        for index, message in enumerate(messages)
+        for block in _blocks(message, f"messages[{index}]")
+    ]
+
+
+def _turns(messages: list[ChatMessage], opening: int) -> list[Turn]:
+    turns: list[Turn] = []
+    results = _results_in_order(messages)
+    for index, message in enumerate(messages[opening:], start=opening):
+        if isinstance(message, ToolMessage):
+            content = results[index]
+        else:
+            content = _blocks(message, f"messages[{index}]")
+        if not content:
+            continue
+        if isinstance(message, AssistantMessage):
+            turns.append(Turn("assistant", content))
+        elif turns and turns[-1].role == "user":
+            turns[-1].content.extend(content)
+        else:
+            turns.append(Turn("user", content))
+    return turns
 
 
 def _opening_length(messages: list[ChatMessage]) -> int:
@@ -105,12 +121,14 @@ def _opening_length(messages: list[ChatMessage]) -> int:
     return length - 1 if length else 0
 
 
-def _checked_limit(limit: int | None) -> int | None:
-    if limit is not None and limit < 1:
-        raise InvalidRequest(
-            "`max_completion_tokens` must be at least 1.", param="max_completion_tokens"
-        )
-    return limit
+def _limit(request: ChatCompletionRequest) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        limit: int | None = getattr(request, name)
+        if limit is not None and limit < 1:
+            raise InvalidRequest(f"`{name}` must be at least 1.", param=name)
+        if limit is not None:
+            return limit
+    return None
 
 
 def _blocks(message: ChatMessage, path: str) -> list[ContentBlock]:

@@ -25,6 +25,7 @@ HONOURED = (
     "tools",
     "tool_choice",
     "parallel_tool_calls",
+    "response_format",
 )
 
 #: Accepted and without effect on the answer: the CLI cannot be told of them.
@@ -49,17 +50,12 @@ _NOT_TEXT = "Only answers in plain text are supported: leave it out."
 _USE_TOOLS = "The old form of function calling is not supported: use `tools`."
 
 
-def _not_text(value: Any) -> bool:
-    return not (isinstance(value, dict) and value.get("type") == "text")
-
-
 #: Refused, with the test for a value that matters and what to do instead.
 REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n": (
         lambda n: n != 1,
         "Only one choice can be made: send 1, or several requests.",
     ),
-    "response_format": (_not_text, _NOT_TEXT),
     "modalities": (lambda kinds: kinds != ["text"], _NOT_TEXT),
     "audio": (bool, _NOT_TEXT),
     "logprobs": (bool, "Claude gives no log probabilities: leave it out."),

@@ -149,6 +149,32 @@ class NamedToolChoice(Struct, tag="function"):
 ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
 
 
+class TextFormat(Struct, tag="text"):
+    """The answer is text."""
+
+
+class JSONObjectFormat(Struct, tag="json_object"):
+    """The answer is any JSON object."""
+
+
+class JSONSchema(Struct):
+    """A schema with its name; `strict` makes no difference, it always holds."""
+
+    name: str
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class JSONSchemaFormat(Struct, tag="json_schema"):
+    """The answer is JSON of this schema."""
+
+    json_schema: JSONSchema
+
+
+ResponseFormat = TextFormat | JSONObjectFormat | JSONSchemaFormat
+
+
 class ChatCompletionRequest(Struct):
     """The body of `POST /v1/chat/completions`.
 
@@ -164,7 +190,7 @@ class ChatCompletionRequest(Struct):
     reasoning_effort: ReasoningEffort | None = None
     n: int | None = None
     stop: str | list[str] | None = None
-    response_format: Any = None
+    response_format: ResponseFormat | None = None
     modalities: list[str] | None = None
     audio: Any = None
     logprobs: bool | None = None

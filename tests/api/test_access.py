@@ -7,6 +7,8 @@ import httpx2
 import openai
 import pytest
 
+from claude_nb_gateway.testing.server import running_gateway
+
 from ..conftest import client_of
 
 BODY = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
@@ -150,3 +152,58 @@ def test_alone_nothing_of_a_notebook_server_is_there(standalone_gateway, path):
     root = standalone_gateway.base_url.removesuffix("/v1")
     headers = {"Authorization": f"Bearer {standalone_gateway.key}"}
     assert httpx2.get(f"{root}/api/{path}", headers=headers).status_code == 404
+
+
+PAGE = "https://app.example"
+
+
+@pytest.fixture
+def open_to_a_page(tmp_path, model):
+    option = f"--ServerApp.allow_origin={PAGE}"
+    with running_gateway(tmp_path, model.url, option) as gateway:
+        yield gateway
+
+
+def preflight(gateway):
+    return httpx2.options(
+        f"{gateway.base_url}/chat/completions",
+        headers={
+            "Origin": PAGE,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, x-stainless-os",
+        },
+    )
+
+
+def test_page_of_an_allowed_origin_may_call(open_to_a_page):
+    answer = preflight(open_to_a_page)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "x-stainless-os" in answer.headers["access-control-allow-headers"]
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    headers = {"Origin": PAGE, "Authorization": f"Bearer {open_to_a_page.key}"}
+    answer = chat(open_to_a_page, json=BODY, headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
+
+
+def test_by_default_no_page_may_call(gateway, standalone_gateway):
+    assert "access-control-allow-origin" not in preflight(gateway).headers
+    assert "access-control-allow-origin" not in preflight(standalone_gateway).headers
+
+
+@pytest.mark.parametrize("path", ["models", "models/sonnet"])
+def test_head_is_get_without_a_body(gateway, path):
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    answer = httpx2.head(f"{gateway.base_url}/{path}", headers=headers)
+    assert answer.status_code == 200
+    assert answer.content == b""
+
+
+def test_what_claude_does_not_make_is_said(gateway):
+    with (
+        client_of(gateway) as client,
+        pytest.raises(openai.NotFoundError, match="makes no embeddings"),
+    ):
+        client.embeddings.create(model="text-embedding-3-small", input="x")

@@ -401,3 +401,28 @@ def test_client_with_retries_gets_its_answer(gateway, model):
             model="sonnet", messages=[{"role": "user", "content": "hi"}]
         )
     assert content(completion) == "hi"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_every_answer_names_its_request(client, stream):
+    def ask(**options):
+        return client.chat.completions.with_raw_response.create(
+            model="sonnet",
+            messages=[{"role": "user", "content": "hi"}],
+            stream=stream,
+            **options,
+        ).headers
+
+    made_up = ask()
+    assert made_up["x-request-id"].startswith("req_")
+    assert int(made_up["openai-processing-ms"]) >= 0
+    assert ask(extra_headers={"X-Request-Id": "mine 1"})["x-request-id"] == "mine 1"
+    too_long = ask(extra_headers={"X-Request-Id": "x" * 513})
+    assert too_long["x-request-id"].startswith("req_")
+
+
+def test_an_error_names_its_request_too(ask):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask("hi", n=2, extra_headers={"X-Request-Id": "mine"})
+    assert error.value.request_id == "mine"
+    assert error.value.response.headers["openai-processing-ms"]

@@ -143,3 +143,11 @@ def test_limit_below_one_is_refused():
 def test_every_declared_field_has_a_meaning():
     declared = set(ChatCompletionRequest.__struct_fields__)
     assert declared == {*HONOURED, *REFUSED, *WITHOUT_EFFECT}
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limit_below_one_is_refused_by_its_name(name, limit):
+    with pytest.raises(InvalidRequest) as error:
+        conversation(message("user", "q"), **{name: limit})
+    assert error.value.param == name
