@@ -19,7 +19,7 @@ from .claude.protocol import (
     Unknown,
 )
 from .claude.session import Session
-from .claude.tools import name_for_cli
+from .claude.tools import is_unparsed, name_for_cli
 from .claude.turns import ContentBlock, Conversation, digest_after, digest_waiting
 from .constraints import CallFilter
 from .errors import CLIExited, GatewayError, InvalidRequest
@@ -86,8 +86,10 @@ async def _attempt(
                     said += _blocks(message)
                     callers += _callers(message, tools)
                     if callers and _ends_in_calls(message):
-                        session.wait_for_results(callers[-1], len(callers))
-                        lease.stands_at = digest_waiting(digest_after(asked, said))
+                        if not any(map(is_unparsed, said)):
+                            session.wait_for_results(callers[-1], len(callers))
+                            after = digest_after(asked, said)
+                            lease.stands_at = digest_waiting(after)
                         yield batch[: position + 1]
                         return
                     if _ended_well(message, session):

@@ -341,9 +341,14 @@ class Session:
             self._reply(response_to(self._calls.pop(tool_use_id), content))
 
     def _reply(self, message: Json) -> None:
-        task = asyncio.create_task(self.process.send(message))
+        task = asyncio.create_task(self._send_if_alive(message))
         self._replies.add(task)
         task.add_done_callback(self._replies.discard)
+
+    async def _send_if_alive(self, message: Json) -> None:
+        # Whoever follows the turn learns of the process's end by `lost`.
+        with contextlib.suppress(GatewayError):
+            await self.process.send(message)
 
     def _wake_reader(self, *, arrived: bool = True) -> None:
         if self._reader is not None and not self._reader.done():

@@ -25,6 +25,7 @@ _LEGAL = re.compile(rf"[A-Za-z0-9_-]{{1,{64 - len(PREFIX)}}}")
 
 # The CLI cuts a description off a little later.
 MOST_DESCRIPTION_CHARACTERS = 2_000
+_UNPARSED = "__unparsedToolInput"
 _GOES_ON = "… (the whole of it is in the system prompt)"
 
 # Without these the CLI puts a preview in the place of a long result, and may hide
@@ -94,6 +95,28 @@ def _shown(description: str) -> str:
     if len(description) <= MOST_DESCRIPTION_CHARACTERS:
         return description
     return description[: MOST_DESCRIPTION_CHARACTERS - len(_GOES_ON)] + _GOES_ON
+
+
+def parsed_input(arguments: str) -> Json:
+    """The input of a call with these `arguments`, which should be a JSON object.
+
+    What is none is wrapped as the CLI itself does it.
+    """
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        return parsed
+    return {_UNPARSED: {"raw": arguments, "len": len(arguments)}}
+
+
+def is_unparsed(block: ContentBlock) -> bool:
+    """Whether `block` is a call with arguments that are no JSON object.
+
+    The CLI does not make such a call: it tells the model, and goes on.
+    """
+    return block["type"] == "tool_use" and _UNPARSED in block["input"]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import re
 
-from ..claude.tools import name_for_cli
+from ..claude.tools import name_for_cli, parsed_input
 from ..claude.turns import ContentBlock, Conversation, Opening, Turn
 from ..errors import InvalidRequest
 from .structured import schema_of, words_for
@@ -142,8 +141,8 @@ def _blocks(message: ChatMessage, path: str) -> list[ContentBlock]:
     pictures = isinstance(message, UserMessage | ToolMessage)
     blocks = _content_blocks(message.content, f"{path}.content", pictures)
     if isinstance(message, AssistantMessage):
-        for index, call in enumerate(message.tool_calls or []):
-            blocks.append(_tool_use(call, f"{path}.tool_calls[{index}]"))
+        for call in message.tool_calls or []:
+            blocks.append(_tool_use(call))
     return blocks
 
 
@@ -160,21 +159,12 @@ def _content_blocks(
     ]
 
 
-def _tool_use(call: ToolCall, path: str) -> ContentBlock:
-    try:
-        arguments = json.loads(call.function.arguments or "{}")
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise InvalidRequest(
-            f"`{path}.function.arguments` must be a JSON object.",
-            param=f"{path}.function.arguments",
-        )
+def _tool_use(call: ToolCall) -> ContentBlock:
     return {
         "type": "tool_use",
         "id": _id(call.id),
         "name": name_for_cli(call.function.name),
-        "input": arguments,
+        "input": parsed_input(call.function.arguments),
     }
 
 

@@ -256,6 +256,17 @@ def test_any_name_goes_there_and_back(chat, model, name):
     assert len(set(sessions(model))) == 1
 
 
+def test_arguments_that_are_no_json_are_the_clients_to_judge(chat, model):
+    model.script(Reply(tool_uses=[call(fragments=('{"city": ',))]))
+    message = message_of(chat(user("weather?")))
+    assert message.tool_calls[0].function.arguments == '{"city": '
+    model.responder = lambda request: Reply(["sorry"])
+    messages = [user("weather?"), echoed(message), result("toolu_1", "no JSON")]
+    assert message_of(chat(*messages)).content == "sorry"
+    (block,) = tool_results(model.requests[-1])
+    assert text_in(block) == "no JSON"
+
+
 @pytest.mark.parametrize("length", [2_000, 30_000])
 def test_no_word_of_a_description_is_lost(chat, model, length):
     description = "".join(f"{n} " for n in range(length))[:length]
