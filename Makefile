@@ -48,7 +48,7 @@ test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
 	$(BIN)/python -m pytest
 
 test-soak: $(VENV)/.dev ## hundreds of requests, many abandoned: nothing is left
-	$(BIN)/python -m pytest -m soak -s tests/soak
+	$(BIN)/python -m pytest -m soak -s tests
 
 test-install: $(VENV)/.dev ## a plain install and one from the sdist enable it
 	$(BIN)/python scripts/check_install.py

@@ -13,12 +13,19 @@ from claude_nb_gateway.testing.server import running_gateway
 from ..conftest import client_of
 
 
-@pytest.fixture
-def small(tmp_path, model):
+@pytest.fixture(scope="module")
+def only_one(model_server, tmp_path_factory):
     """A gateway with room for one process, so that it is known which one asks."""
     options = ("--CLIManager.max_processes=1", "--CLIManager.spare_processes=0")
-    with running_gateway(tmp_path, model.url, *options) as gateway:
+    directory = tmp_path_factory.mktemp("killed")
+    with running_gateway(directory, model_server.url, *options) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def small(only_one, model):
+    """The same, with a model that is told nothing yet."""
+    return only_one
 
 
 def kill(gateway):
