@@ -119,10 +119,10 @@ async def _obeying(
                 for message in batch:
                     passed += calls.feed(message)
                     if _ends_in_calls(message) and calls.refused:
-                        session.refuse_calls(calls.refused, calls.rule.words)
                         if calls.all_refused():
                             calls.correct()
                             passed.append(Corrected())
+                        session.refuse_calls(calls.refused, calls.rule.words)
                 yield passed
         if calls is None or calls.satisfied:
             return
