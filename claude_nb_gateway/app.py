@@ -28,6 +28,7 @@ from .connection import (
     remove_stale_connections,
     write_connection,
 )
+from .images import ImageFetcher
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
 
@@ -82,7 +83,7 @@ class GatewayApp(ExtensionApp):
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer
-    classes = [ServerApp, CLIManager, ModelCatalog]
+    classes = [ServerApp, CLIManager, ImageFetcher, ModelCatalog]
     flags = {
         "demo": (
             {"GatewayApp": {"demo": True}},
@@ -127,7 +128,14 @@ class GatewayApp(ExtensionApp):
         config=True,
         help="A stream that is silent for so long gets a comment, for proxies.",
     )
+    strict_parameters = Bool(
+        False,
+        config=True,
+        help="""Refuse a request with a field that has no effect, where otherwise the
+        header X-Ignored-Parameters names it.""",
+    )
     manager = Instance(CLIManager)
+    images = Instance(ImageFetcher)
 
     @default("open_browser")
     def _default_open_browser(self) -> bool:
@@ -136,6 +144,10 @@ class GatewayApp(ExtensionApp):
     @default("manager")
     def _default_manager(self) -> CLIManager:
         return CLIManager(parent=self)
+
+    @default("images")
+    def _default_images(self) -> ImageFetcher:
+        return ImageFetcher(parent=self)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -6,6 +6,7 @@ them is passed on.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from .claude.protocol import (
@@ -22,12 +23,31 @@ from .claude.protocol import (
 )
 from .claude.turns import CallRule
 from .errors import ConstraintUnmet
+from .schemas import mismatch
 
 # With these the answer has ended for a reason of its own.
 CUT_SHORT = ("max_tokens", "model_context_window_exceeded", "refusal")
 
 # One request more is made of a model that did not obey, and no further one.
 MOST_CORRECTIONS = 1
+
+
+@dataclass
+class _StrictCall:
+    """A call that is kept back until its arguments are seen to match."""
+
+    id: str
+    schema: str
+    arguments: str = ""
+    messages: list[Message] = field(default_factory=list)
+
+    def mismatch(self) -> str:
+        """What is wrong with the arguments, empty if nothing is."""
+        try:
+            arguments = json.loads(self.arguments or "{}")
+        except ValueError:
+            return "They are no JSON."
+        return mismatch(json.loads(self.schema), arguments)
 
 
 @dataclass
@@ -45,8 +65,20 @@ class CallFilter:
     corrections: int = 0
     _shown: int = 0
     _hidden: set[int] = field(default_factory=set)
+    _mismatches: list[str] = field(default_factory=list)
     _held: list[Message] = field(default_factory=list)
     _cut_short: bool = False
+    _unchecked: _StrictCall | None = None
+
+    @property
+    def reason(self) -> str:
+        """What to answer to the refused calls."""
+        return " ".join([self.rule.words, *self._mismatches])
+
+    @property
+    def parameter(self) -> str:
+        """The parameter of the request that was not obeyed."""
+        return "tools" if self._mismatches else "tool_choice"
 
     @property
     def satisfied(self) -> bool:
@@ -55,6 +87,8 @@ class CallFilter:
 
     def feed(self, message: Message) -> list[Message]:
         """What can be passed on now that `message` has come."""
+        if self._unchecked is not None:
+            return self._check(self._unchecked, message)
         if isinstance(message, Result) and message.is_error:
             self._cut_short = True
         elif isinstance(message, StreamEvent):
@@ -69,7 +103,30 @@ class CallFilter:
         if isinstance(message, System):
             return [message]
         self._held.append(message)
-        return self._release() if self.satisfied else []
+        if self._unchecked is not None:
+            self._unchecked.messages.append(self._held.pop())
+            return []
+        # Until there is something to pass on, the answer's status stays open.
+        begins = isinstance(message, StreamEvent) and isinstance(
+            message.event, MessageStart
+        )
+        return self._release() if self.satisfied and not begins else []
+
+    def _check(self, call: _StrictCall, message: Message) -> list[Message]:
+        call.messages.append(message)
+        event = message.event if isinstance(message, StreamEvent) else None
+        if isinstance(event, ContentBlockDelta):
+            call.arguments += event.delta.partial_json
+        if not isinstance(event, ContentBlockStop):
+            return []
+        self._unchecked = None
+        if wrong := call.mismatch():
+            self._mismatches.append(wrong)
+            self.refused.append(call.id)
+            return []
+        self._shown += 1
+        self._held += call.messages
+        return self._release()
 
     def correct(self) -> None:
         """Begin anew: the model is about to be told again.
@@ -97,12 +154,16 @@ class CallFilter:
         if isinstance(event, MessageStart):
             self._shown = 0
             self._hidden.clear()
+            self._mismatches.clear()
             self.refused.clear()
         elif isinstance(event, ContentBlockStart):
             name = event.content_block.get("name", "")
             if name in self.tools and not self._allows(name):
                 self._hidden.add(event.index)
                 self.refused.append(event.content_block["id"])
+            elif name in self.rule.strict:
+                schema = self.rule.strict[name]
+                self._unchecked = _StrictCall(event.content_block["id"], schema)
             elif name in self.tools:
                 self._shown += 1
         elif isinstance(event, MessageDelta):

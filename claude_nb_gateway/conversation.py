@@ -29,6 +29,7 @@ class Corrected(Unknown):
     """Among the CLI's messages: the model had to be told again what is asked."""
 
     raw: dict[str, Any] = {}
+    parameter: str = ""
 
 
 async def answer(
@@ -121,13 +122,13 @@ async def _obeying(
                     if _ends_in_calls(message) and calls.refused:
                         if calls.all_refused():
                             calls.correct()
-                            passed.append(Corrected())
-                        session.refuse_calls(calls.refused, calls.rule.words)
+                            passed.append(Corrected(parameter=calls.parameter))
+                        session.refuse_calls(calls.refused, calls.reason)
                 yield passed
         if calls is None or calls.satisfied:
             return
         calls.correct()
-        yield [Corrected()]
+        yield [Corrected(parameter=calls.parameter)]
         session.corrected = True
         content = [{"type": "text", "text": calls.rule.words}]
 

@@ -20,8 +20,10 @@ _LINE_BREAKS = {
 }
 
 
-def frame(data: bytes) -> bytes:
-    """One server-sent event with `data`, which is one line."""
+def frame(data: bytes, name: str = "") -> bytes:
+    """One server-sent event with `data`, which is one line, and maybe a name."""
+    if name:
+        return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
     return b"data: %b\n\n" % data
 
 
@@ -39,23 +41,30 @@ class EventStream:
 
     The response's status and headers go out with the first write, so that until
     then an error can still be an HTTP status. While nothing is written for
-    `keepalive_seconds` a comment is, which keeps proxies from hanging up.
+    `keepalive_seconds` a comment is, which keeps proxies from hanging up. With
+    `names_events` each event bears its type as its name.
     """
 
-    def __init__(self, handler: RequestHandler, keepalive_seconds: float) -> None:
+    def __init__(
+        self,
+        handler: RequestHandler,
+        keepalive_seconds: float,
+        names_events: bool = False,
+    ) -> None:
         self.started = False
+        self._names_events = names_events
         self._handler = handler
         self._keepalive = keepalive_seconds
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
         self._timer = self._loop.call_later(keepalive_seconds, self._tick)
 
-    async def send(self, events: Iterable[Any]) -> bool:
+    async def send(self, events: Iterable[msgspec.Struct]) -> bool:
         """Write `events` as JSON, one frame each, and wait until they are out.
 
         Returns whether the client was too slow to take them at once.
         """
-        frames = b"".join(frame(encode(event)) for event in events)
+        frames = b"".join(frame(encode(event), self._name(event)) for event in events)
         return await self._write(frames) if frames else False
 
     async def done(self) -> None:
@@ -65,6 +74,9 @@ class EventStream:
     def close(self) -> None:
         """Stop the keepalive."""
         self._timer.cancel()
+
+    def _name(self, event: msgspec.Struct) -> str:
+        return str(event.__struct_config__.tag) if self._names_events else ""
 
     async def _write(self, data: bytes) -> bool:
         flushed = self._put(data)

@@ -88,7 +88,7 @@ class Session:
         self._replies: set[asyncio.Task[None]] = set()
         self._last_message = ""
         self._calls: dict[str, Call] = {}
-        self._results: dict[str, list[ContentBlock]] = {}
+        self._results: dict[str, ContentBlock] = {}
         process.listen(self)
 
     def received(self, messages: list[Message]) -> None:
@@ -248,7 +248,7 @@ class Session:
     def refuse_calls(self, tool_use_ids: Iterable[str], reason: str) -> None:
         """Answer calls of the model that nobody else will."""
         for tool_use_id in tool_use_ids:
-            self._results[tool_use_id] = [{"type": "text", "text": reason}]
+            self._results[tool_use_id] = {"content": [{"type": "text", "text": reason}]}
         self._reply_to_calls()
 
     async def interrupt(self) -> None:
@@ -323,7 +323,7 @@ class Session:
     def _answer_calls(self, results: list[ContentBlock]) -> None:
         self.waiting = False
         for block in results:
-            self._results[block["tool_use_id"]] = block["content"]
+            self._results[block["tool_use_id"]] = block
         self._reply_to_calls()
 
     def _after_last_message(self, batch: list[Message]) -> list[Message]:
@@ -337,8 +337,8 @@ class Session:
     def _reply_to_calls(self) -> None:
         # The CLI may ask for the results in any order, and some only after others.
         for tool_use_id in self._calls.keys() & self._results.keys():
-            content = self._results.pop(tool_use_id)
-            self._reply(response_to(self._calls.pop(tool_use_id), content))
+            result = self._results.pop(tool_use_id)
+            self._reply(response_to(self._calls.pop(tool_use_id), result))
 
     def _reply(self, message: Json) -> None:
         task = asyncio.create_task(self._send_if_alive(message))

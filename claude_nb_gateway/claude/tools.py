@@ -138,9 +138,11 @@ def call_in(message: ControlRequest) -> Call | None:
     return Call(message.request_id, rpc.get("id"), tool_use_id)
 
 
-def response_to(call: Call, content: Iterable[ContentBlock]) -> Json:
-    """The message that answers `call` with the blocks of a tool result."""
-    result = {"content": [_mcp_content(block) for block in content]}
+def response_to(call: Call, tool_result: ContentBlock) -> Json:
+    """The message that answers `call` with `tool_result`."""
+    result: Json = {"content": [_mcp_content(b) for b in tool_result["content"]]}
+    if tool_result.get("is_error"):
+        result["isError"] = True
     return _response(call.request_id, call.rpc_id, result)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,12 +43,16 @@ class CallRule:
         Whether one must be.
     one_at_a_time:
         Whether there must be no more than one call.
+    strict:
+        The schemas, as text, that the arguments of calls must match, by the CLI's
+        names of the tools.
     """
 
     words: str = ""
     allowed: frozenset[str] | None = None
     required: bool = False
     one_at_a_time: bool = False
+    strict: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ from .types import (
     ChunkChoice,
     CompletionTokensDetails,
     CompletionUsage,
+    ErrorBody,
+    ErrorResponse,
     FinishReason,
     FunctionCall,
     FunctionCallDelta,
@@ -401,6 +403,32 @@ def _joined_to(last: ChatCompletionChunk, chunk: ChatCompletionChunk) -> bool:
             setattr(old, field, before + after)
             return True
     return False
+
+
+class ChatWire:
+    """Chat completions as they are: chunks, or those of an answer in one."""
+
+    names_events = False
+    ends_with_done = True
+
+    def __init__(self, builder: ChunkBuilder, *, streamed: bool) -> None:
+        self._builder = builder
+        self._streamed = streamed
+        self._chunks: list[ChatCompletionChunk] = []
+
+    def feed(self, chunk: ChatCompletionChunk) -> list[ChatCompletionChunk]:
+        """The chunk itself."""
+        if not self._streamed:
+            self._chunks.append(chunk)
+        return [chunk]
+
+    def fail(self, error: ErrorBody) -> list[ErrorResponse]:
+        """The error in the place of a chunk."""
+        return [ErrorResponse(error)]
+
+    def whole(self) -> ChatCompletion:
+        """The whole answer."""
+        return fold(self._chunks, self._builder.usage)
 
 
 def fold(

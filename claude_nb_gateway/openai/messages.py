@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
 
 from ..claude.tools import name_for_cli, parsed_input
 from ..claude.turns import ContentBlock, Conversation, Opening, Turn
 from ..errors import InvalidRequest
+from .attachments import file_block, image_block
 from .structured import schema_of, words_for
 from .tools import rule_of, tools_of
 from .types import (
@@ -17,8 +17,10 @@ from .types import (
     ChatCompletionRequest,
     ChatMessage,
     DeveloperMessage,
+    FilePart,
     FunctionMessage,
     ImagePart,
+    ImageURL,
     Part,
     RefusalPart,
     SystemMessage,
@@ -28,10 +30,6 @@ from .types import (
     UserMessage,
 )
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-
-_DATA_URI = re.compile(r"data:([\w/+.-]+)(?:;[\w=.-]+)*;base64,", re.IGNORECASE)
-
 # What the Messages API takes as the id of a call.
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -39,8 +37,15 @@ _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _EFFORTS = {"none": "low", "minimal": "low"}
 
 
-def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversation:
+def conversation_of(
+    request: ChatCompletionRequest,
+    principal: str,
+    paths: Sequence[str],
+) -> Conversation:
     """The conversation that `request`, of `principal`, asks to be continued.
+
+    `paths` are the names of its messages for errors: ``messages[0]`` and so on,
+    or what they were in a request of another kind.
 
     System and developer messages at the start make the system prompt. Later ones
     keep their place, as text of the user's turn: Claude Code has no other way to
@@ -54,8 +59,8 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
         A message cannot be expressed, or there is no question at the end.
     """
     opening = _opening_length(request.messages)
-    system = _system(request.messages[:opening])
-    turns = _turns(request.messages, opening)
+    system = _system(request.messages[:opening], paths)
+    turns = _turns(request.messages, opening, paths)
     if not turns or turns[-1].role != "user":
         raise InvalidRequest(
             "The last of `messages` with any content must be the user's.",
@@ -83,22 +88,35 @@ def conversation_of(request: ChatCompletionRequest, principal: str) -> Conversat
     )
 
 
-def _system(messages: list[ChatMessage]) -> list[str]:
+def images_in(
+    request: ChatCompletionRequest, paths: Sequence[str]
+) -> Iterator[tuple[str, ImageURL]]:
+    """The images of `request`, each with the path of the field that has its URL."""
+    for message, path in zip(request.messages, paths, strict=True):
+        parts = getattr(message, "content", None)
+        for index, part in enumerate(parts if isinstance(parts, list) else []):
+            if isinstance(part, ImagePart):
+                yield f"{path}.content[{index}].image_url.url", part.image_url
+
+
+def _system(messages: list[ChatMessage], paths: Sequence[str]) -> list[str]:
     return [
         block["text"]
-        for index, message in enumerate(messages)
-        for block in _blocks(message, f"messages[{index}]")
+        for message, path in zip(messages, paths, strict=False)
+        for block in _blocks(message, path)
     ]
 
 
-def _turns(messages: list[ChatMessage], opening: int) -> list[Turn]:
+def _turns(
+    messages: list[ChatMessage], opening: int, paths: Sequence[str]
+) -> list[Turn]:
     turns: list[Turn] = []
-    results = _results_in_order(messages)
+    results = _results_in_order(messages, paths)
     for index, message in enumerate(messages[opening:], start=opening):
         if isinstance(message, ToolMessage):
             content = results[index]
         else:
-            content = _blocks(message, f"messages[{index}]")
+            content = _blocks(message, paths[index])
         if not content:
             continue
         if isinstance(message, AssistantMessage):
@@ -138,16 +156,22 @@ def _blocks(message: ChatMessage, path: str) -> list[ContentBlock]:
             f"`{path}`: functions in their old form are not supported: use `tools`.",
             param=path,
         )
-    pictures = isinstance(message, UserMessage | ToolMessage)
-    blocks = _content_blocks(message.content, f"{path}.content", pictures)
+    blocks = _content_blocks(message.content, f"{path}.content", _kinds(message))
     if isinstance(message, AssistantMessage):
         for call in message.tool_calls or []:
             blocks.append(_tool_use(call))
     return blocks
 
 
+def _kinds(message: ChatMessage) -> tuple[type[Part], ...]:
+    # The CLI takes text and images from tools, and cannot attach anything elsewhere.
+    if isinstance(message, UserMessage):
+        return TextPart, ImagePart, FilePart
+    return (TextPart, ImagePart) if isinstance(message, ToolMessage) else (TextPart,)
+
+
 def _content_blocks(
-    content: str | list[Part] | None, path: str, pictures: bool
+    content: str | list[Part] | None, path: str, kinds: tuple[type[Part], ...]
 ) -> list[ContentBlock]:
     if isinstance(content, str):
         # The Messages API refuses blank text; nothing is lost by leaving it out.
@@ -155,7 +179,7 @@ def _content_blocks(
     return [
         block
         for index, part in enumerate(content or [])
-        for block in _part_blocks(part, f"{path}[{index}]", pictures)
+        for block in _part_blocks(part, f"{path}[{index}]", kinds)
     ]
 
 
@@ -174,7 +198,9 @@ def _id(client_id: str) -> str:
     return "toolu_" + hashlib.blake2b(client_id.encode(), digest_size=12).hexdigest()
 
 
-def _results_in_order(messages: list[ChatMessage]) -> dict[int, list[ContentBlock]]:
+def _results_in_order(
+    messages: list[ChatMessage], paths: Sequence[str]
+) -> dict[int, list[ContentBlock]]:
     """The content of each tool message, by its place: all results of an assistant's
     calls at the first of their messages, in the order of the calls."""
     content: dict[int, list[ContentBlock]] = {}
@@ -182,80 +208,60 @@ def _results_in_order(messages: list[ChatMessage]) -> dict[int, list[ContentBloc
     place = 0
     for index, message in enumerate(messages):
         if not isinstance(message, ToolMessage):
-            _check_answered(awaited, place)
+            _check_answered(awaited, paths, place)
             calls = getattr(message, "tool_calls", None) or []
             awaited, place = {call.id: [] for call in calls}, index
             continue
-        path = f"messages[{index}]"
+        path = paths[index]
         if awaited.get(message.tool_call_id) != []:
             raise InvalidRequest(
                 f"`{path}.tool_call_id`: no call {message.tool_call_id!r} of the "
                 "assistant's message before it waits for a result.",
                 param=f"{path}.tool_call_id",
             )
-        result = _content_blocks(message.content, f"{path}.content", pictures=True)
+        block = {
+            "type": "tool_result",
+            "tool_use_id": _id(message.tool_call_id),
+            "content": _content_blocks(
+                message.content, f"{path}.content", _kinds(message)
+            ),
+        }
         awaited[message.tool_call_id].append(
-            {
-                "type": "tool_result",
-                "tool_use_id": _id(message.tool_call_id),
-                "content": result,
-            }
+            block | {"is_error": True} if message.is_error else block
         )
         content[index] = []
         content[place + 1] = [block for blocks in awaited.values() for block in blocks]
-    _check_answered(awaited, place)
+    _check_answered(awaited, paths, place)
     return content
 
 
-def _check_answered(awaited: dict[str, list[ContentBlock]], place: int) -> None:
+def _check_answered(
+    awaited: dict[str, list[ContentBlock]], paths: Sequence[str], place: int
+) -> None:
     missing = [call_id for call_id, result in awaited.items() if not result]
     if missing:
         raise InvalidRequest(
-            f"`messages[{place}].tool_calls`: each call must be answered by a tool "
+            f"`{paths[place]}.tool_calls`: each call must be answered by a tool "
             f"message right after it. Without an answer: {', '.join(missing)}.",
-            param=f"messages[{place}].tool_calls",
+            param=f"{paths[place]}.tool_calls",
         )
 
 
-def _part_blocks(part: Part, path: str, pictures: bool) -> list[ContentBlock]:
+def _part_blocks(
+    part: Part, path: str, kinds: tuple[type[Part], ...]
+) -> list[ContentBlock]:
     if isinstance(part, TextPart):
         return [_text(part.text)] if part.text.strip() else []
     if isinstance(part, RefusalPart):
         return [_text(part.refusal)] if part.refusal.strip() else []
-    if isinstance(part, ImagePart) and pictures:
-        return [_image(part.image_url.url, f"{path}.image_url.url")]
-    allowed = "text and images" if pictures else "text"
+    if isinstance(part, ImagePart) and ImagePart in kinds:
+        return [image_block(part.image_url.url, f"{path}.image_url.url")]
+    if isinstance(part, FilePart) and FilePart in kinds:
+        return [file_block(part.file, f"{path}.file")]
+    names = {TextPart: "text", ImagePart: "images", FilePart: "files"}
+    allowed = " and ".join(names[kind] for kind in kinds)
     raise InvalidRequest(f"`{path}`: only {allowed} can be sent here.", param=path)
 
 
 def _text(text: str) -> ContentBlock:
     return {"type": "text", "text": text}
-
-
-def _image(url: str, path: str) -> ContentBlock:
-    match = _DATA_URI.match(url)
-    if match is None:
-        raise InvalidRequest(
-            f"`{path}` must be a data URI, `data:image/png;base64,…`: "
-            "the gateway fetches no remote images.",
-            param=path,
-            code="invalid_image_url",
-        )
-    media_type = match[1].lower()
-    if media_type not in IMAGE_TYPES:
-        raise InvalidRequest(
-            f"`{path}`: {media_type} is none of {', '.join(IMAGE_TYPES)}.",
-            param=path,
-            code="invalid_image_format",
-        )
-    data = url[match.end() :]
-    try:
-        base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest(
-            f"`{path}`: the image is not valid base64.",
-            param=path,
-            code="invalid_image",
-        ) from None
-    source = {"type": "base64", "media_type": media_type, "data": data}
-    return {"type": "image", "source": source}

@@ -1,74 +1,73 @@
-"""What becomes of each field of a request: honoured, without effect, or refused."""
+"""What becomes of each field of a chat completion request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import msgspec
-
 from ..errors import InvalidRequest
+from ..fields import Fields, Refusal
 from .types import ChatCompletionRequest
 
 MOST_STOP_SEQUENCES = 4
 
-#: What the answer follows.
-HONOURED = (
-    "messages",
-    "model",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "reasoning_effort",
-    "stop",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-)
-
-#: Accepted and without effect on the answer: the CLI cannot be told of them.
-WITHOUT_EFFECT = (
-    "temperature",
-    "top_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "seed",
-    "prediction",
-    "verbosity",
-    "service_tier",
-    "store",
-    "metadata",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-)
-
 _NOT_TEXT = "Only answers in plain text are supported: leave it out."
 _USE_TOOLS = "The old form of function calling is not supported: use `tools`."
+_NO_LOGPROBS = "Claude gives no log probabilities: leave it out."
 
-
-#: Refused, with the test for a value that matters and what to do instead.
-REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "n": (
-        lambda n: n != 1,
-        "Only one choice can be made: send 1, or several requests.",
+CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
+    ChatCompletionRequest,
+    honoured={
+        "messages": "real turns, in order and verbatim; the system messages at the "
+        "start are the system prompt; text, images, PDF and text files",
+        "model": "a name of `GET /v1/models`; none is the configured default",
+        "stream": "chunks as the model writes them",
+        "stream_options": "`include_usage`; `include_session` is the gateway's own",
+        "max_tokens": "the answer is cut there, `finish_reason` is `length`",
+        "max_completion_tokens": "the same, and goes before `max_tokens`",
+        "reasoning_effort": "Claude's effort; `none` and `minimal` are `low`",
+        "stop": "the answer ends before the first of up to four",
+        "tools": "functions; `strict` arguments are checked against their schema, all "
+        "but `pattern`, before they are passed on",
+        "tool_choice": "asked for in words, checked, corrected once, else an error",
+        "parallel_tool_calls": "false: asked for and checked in the same way",
+        "response_format": "`json_schema` and `json_object`: held to by the CLI",
+    },
+    without_effect=(
+        "temperature",
+        "top_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "seed",
+        "prediction",
+        "verbosity",
+        "service_tier",
+        "store",
+        "metadata",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
     ),
-    "modalities": (lambda kinds: kinds != ["text"], _NOT_TEXT),
-    "audio": (bool, _NOT_TEXT),
-    "logprobs": (bool, "Claude gives no log probabilities: leave it out."),
-    "top_logprobs": (bool, "Claude gives no log probabilities: leave it out."),
-    "functions": (bool, _USE_TOOLS),
-    "function_call": (lambda choice: choice not in ("none", "auto"), _USE_TOOLS),
-    "web_search_options": (
-        lambda options: options is not None,
-        "Web search is not supported: leave it out.",
-    ),
-}
-
-_decoder = msgspec.json.Decoder(ChatCompletionRequest)
+    refused={
+        "n": Refusal(
+            lambda n: n != 1, "Only one choice can be made: send several requests."
+        ),
+        "modalities": Refusal(lambda kinds: kinds != ["text"], _NOT_TEXT),
+        "audio": Refusal(lambda audio: True, _NOT_TEXT),
+        "logprobs": Refusal(bool, _NO_LOGPROBS),
+        "top_logprobs": Refusal(bool, _NO_LOGPROBS),
+        "functions": Refusal(bool, _USE_TOOLS),
+        "function_call": Refusal(
+            lambda choice: choice not in ("none", "auto"), _USE_TOOLS
+        ),
+        "web_search_options": Refusal(
+            lambda options: True, "Web search is not supported: leave it out."
+        ),
+        "moderation": Refusal(
+            lambda wish: True, "There is no moderation here: leave it out."
+        ),
+    },
+)
 
 
 def decode_request(body: bytes) -> ChatCompletionRequest:
@@ -77,43 +76,25 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
     Raises
     ------
     InvalidRequest
-        Not JSON, a field of the wrong type, or one that cannot be honoured;
-        `param` is the path of the field.
+        See `Fields.decode`.
     """
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".") or _missing_field(text)
-        where = f"`{field}`: " if field else ""
-        raise InvalidRequest(f"{where}{text}.", param=field or None) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(
-            f"The body is not valid JSON: {error}.", code="invalid_json"
-        ) from None
+    request = CHAT_COMPLETION.decode(body)
     if request.stream_options is not None and not request.stream:
         raise InvalidRequest(
             "`stream_options`: There is no stream: leave it out, or set `stream`.",
             param="stream_options",
         )
-    for name, (refused, remedy) in REFUSED.items():
-        value = getattr(request, name)
-        if value is not None and refused(value):
-            raise InvalidRequest(
-                f"`{name}`: {remedy}", param=name, code="unsupported_parameter"
-            )
     return request
 
 
-def stop_sequences(request: ChatCompletionRequest) -> list[str]:
-    """The stop sequences of `request`, as a list.
+def stop_sequences(stop: str | list[str] | None) -> list[str]:
+    """The sequences that `stop` stands for, as a list.
 
     Raises
     ------
     InvalidRequest
         More than OpenAI allows, or an empty one.
     """
-    stop = request.stop
     sequences = [stop] if isinstance(stop, str) else (stop or [])
     if len(sequences) > MOST_STOP_SEQUENCES or not all(sequences):
         raise InvalidRequest(
@@ -123,14 +104,6 @@ def stop_sequences(request: ChatCompletionRequest) -> list[str]:
     return sequences
 
 
-def _missing_field(text: str) -> str:
-    # "Object missing required field `messages`" at the top level has no path.
-    return text.split("`")[1] if "missing required field" in text else ""
-
-
 def fields_without_effect(request: ChatCompletionRequest) -> list[str]:
     """The names of the fields that were sent and change nothing."""
-    names = [name for name in WITHOUT_EFFECT if getattr(request, name) is not None]
-    if any(tool.function.strict for tool in request.tools or []):
-        names.append("tools.function.strict")
-    return names
+    return CHAT_COMPLETION.sent_without_effect(request)

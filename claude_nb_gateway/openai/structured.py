@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator, SchemaError
 
 from ..claude.protocol import STRUCTURED_OUTPUT, Result
 from ..errors import ConstraintUnmet, InvalidRequest
+from ..schemas import check_schema
 from .types import ChatCompletionRequest, JSONObjectFormat, JSONSchemaFormat
 
 SCHEMA = "response_format.json_schema.schema"
@@ -40,7 +40,7 @@ def schema_of(request: ChatCompletionRequest) -> str:
             f"`{SCHEMA}` must be the schema of an object: wrap what you want in one.",
             param=SCHEMA,
         )
-    _check(schema)
+    check_schema(schema, SCHEMA)
     return msgspec.json.encode(schema).decode()
 
 
@@ -51,14 +51,6 @@ def words_for(request: ChatCompletionRequest) -> list[str]:
         return []
     about = wanted.json_schema
     return [f"The answer is {about.name}: {about.description}"]
-
-
-def _check(schema: dict[str, Any]) -> None:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = ".".join([SCHEMA, *map(str, error.absolute_path)])
-        raise InvalidRequest(f"`{where}`: {error.message}.", param=where) from None
 
 
 class StructuredAnswer:

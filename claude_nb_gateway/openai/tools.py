@@ -7,6 +7,7 @@ import msgspec
 from ..claude.tools import name_for_cli
 from ..claude.turns import CallRule, Tool
 from ..errors import InvalidRequest
+from ..schemas import check_schema
 from .types import ChatCompletionRequest, FunctionTool, NamedToolChoice, ToolMessage
 
 
@@ -50,7 +51,13 @@ def rule_of(request: ChatCompletionRequest) -> CallRule | None:
     tools = tools_of(request)
     choice = request.tool_choice
     one_at_a_time = request.parallel_tool_calls is False
-    if not tools or (choice in (None, "auto") and not one_at_a_time):
+    strict = {
+        name_for_cli(tool.name): tool.input_schema
+        for tool, sent in zip(tools, request.tools or [], strict=False)
+        if sent.function.strict
+    }
+    free = choice in (None, "auto") and not one_at_a_time and not strict
+    if not tools or free:
         return None
     words = []
     allowed = None
@@ -65,8 +72,10 @@ def rule_of(request: ChatCompletionRequest) -> CallRule | None:
         words.append("Call no tool: answer in words.")
     if one_at_a_time and allowed != frozenset():
         words.append("Call only one tool at a time, and wait for its result.")
+    if strict and allowed != frozenset():
+        words.append("The arguments of a call must match the tool's schema exactly.")
     required = isinstance(choice, NamedToolChoice) or choice == "required"
-    return CallRule(" ".join(words), allowed, required, one_at_a_time)
+    return CallRule(" ".join(words), allowed, required, one_at_a_time, strict)
 
 
 def _tool(tool: FunctionTool, path: str) -> Tool:
@@ -79,6 +88,8 @@ def _tool(tool: FunctionTool, path: str) -> Tool:
             f"`{path}.parameters` must be the schema of an object.",
             param=f"{path}.parameters",
         )
+    if function.strict:
+        check_schema(schema, f"{path}.parameters")
     return Tool(
         function.name,
         function.description or "",

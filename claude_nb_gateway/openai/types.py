@@ -41,8 +41,18 @@ class AudioPart(Struct, tag="input_audio"):
     """Sound, which Claude does not take."""
 
 
+class FileData(Struct):
+    """A file: base64, as a data URI or alone; `file_id` is not supported."""
+
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
 class FilePart(Struct, tag="file"):
-    """A file."""
+    """A PDF, or a text."""
+
+    file: FileData
 
 
 Part = TextPart | ImagePart | RefusalPart | AudioPart | FilePart
@@ -90,10 +100,11 @@ class AssistantMessage(Struct, tag="assistant", tag_field="role"):
 
 
 class ToolMessage(Struct, tag="tool", tag_field="role"):
-    """The result of a tool call."""
+    """The result of a tool call; `is_error` is our own, of one that failed."""
 
     tool_call_id: str
     content: str | list[Part]
+    is_error: bool | None = None
 
 
 class FunctionMessage(Struct, tag="function", tag_field="role"):
@@ -215,6 +226,9 @@ class ChatCompletionRequest(Struct):
     user: Any = None
     safety_identifier: Any = None
     prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    moderation: Any = None
 
 
 class PromptTokensDetails(Struct):

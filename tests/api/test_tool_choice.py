@@ -166,3 +166,91 @@ def test_an_answer_that_was_cut_is_passed_on(tmp_path, model):
         )
     assert answer.choices[0].finish_reason == "length"
     assert message_of(answer).content == "No"
+
+
+STRICT = {
+    "type": "function",
+    "function": {
+        "name": "get_time",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"zone": {"type": "string"}},
+            "required": ["zone"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def arguments(response, stream):
+    """Those of all calls of the answer, joined."""
+    if not stream:
+        (made,) = message_of(response.parse()).tool_calls
+        return made.function.arguments
+    deltas = [chunk.choices[0].delta for chunk in response.parse()]
+    calls = [call for delta in deltas for call in delta.tool_calls or []]
+    return "".join(call.function.arguments or "" for call in calls)
+
+
+WRONG = {"name": "mcp__client__get_time", "fragments": ('{"zo', 'ne": 1}')}
+RIGHT = {"name": "mcp__client__get_time", "fragments": ('{"zone": ', '"CET"}')}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_strict_arguments_that_match_pass(chat, model, stream):
+    model.script(Reply(["Let me see."], tool_uses=[call(**RIGHT)]))
+    response = chat(user("time?"), tools=[STRICT], stream=stream)
+    assert corrected(response) is None
+    assert arguments(response, stream) == '{"zone": "CET"}'
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_strict_arguments_that_do_not_match_are_made_again(chat, model, stream):
+    model.script(
+        Reply(tool_uses=[call(1, **WRONG)]),
+        Reply(tool_uses=[call(2, **RIGHT)]),
+    )
+    response = chat(user("time?"), tools=[STRICT], stream=stream)
+    assert arguments(response, stream) == '{"zone": "CET"}'
+    assert corrected(response) == "tools"
+    assert "not of type 'string'" in str(model.requests[1].messages[-1])
+
+
+def test_strict_arguments_that_never_match_are_an_error(chat, model):
+    model.script(
+        Reply(tool_uses=[call(1, **WRONG)]),
+        Reply(tool_uses=[call(2, **WRONG)]),
+    )
+    with pytest.raises(openai.InternalServerError) as error:
+        chat(user("time?"), tools=[STRICT])
+    assert error.value.code == "constraint_unmet"
+
+
+def test_results_of_strict_calls_go_on_in_their_process(chat, model, gateway):
+    model.script(Reply(tool_uses=[call(**RIGHT)]), Reply(["late"]))
+    first = message_of(chat(user("time?"), tools=[STRICT]).parse())
+    second = chat(
+        user("time?"),
+        echoed(first),
+        result(first.tool_calls[0].id, "12:00"),
+        tools=[STRICT],
+    )
+    assert message_of(second.parse()).content == "late"
+    assert len(set(sessions(model))) == 1
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "king"}}},
+        {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1/x"}}},
+        {"type": "object", "patternProperties": {"(a+)+$": {}}},
+    ],
+)
+def test_strict_schema_that_cannot_be_checked_is_refused(chat, schema):
+    function = {"name": "f", "strict": True, "parameters": schema}
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(user("q"), tools=[{"type": "function", "function": function}])
+    assert error.value.param.startswith("tools[0].function.parameters")

@@ -277,16 +277,6 @@ def test_no_word_of_a_description_is_lost(chat, model, length):
     assert "…" not in tool["description"].removesuffix("system prompt)")[:1_900]
 
 
-def test_strict_is_reported_as_without_effect(client):
-    function = {**WEATHER["function"], "strict": True}
-    response = client.chat.completions.with_raw_response.create(
-        model="sonnet",
-        messages=[user("hi")],
-        tools=[{"type": "function", "function": function}],
-    )
-    assert response.headers["x-ignored-parameters"] == "tools.function.strict"
-
-
 def test_tool_that_does_not_exist_is_the_clis_affair(chat, model):
     model.script(Reply(tool_uses=[call(name="mcp__client__nothing")]), Reply(["sorry"]))
     answer = chat(user("weather?"))

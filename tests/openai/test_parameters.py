@@ -88,13 +88,13 @@ def test_what_changes_nothing_passes(name, value):
 @pytest.mark.parametrize("stop", [None, [], "END", ["a", "b", "c", "d"]])
 def test_stop_sequences_are_a_list(stop):
     expected = [stop] if isinstance(stop, str) else (stop or [])
-    assert stop_sequences(decode(stop=stop)) == expected
+    assert stop_sequences(decode(stop=stop).stop) == expected
 
 
 @pytest.mark.parametrize("stop", ["", [""], ["x", ""], ["a"] * 5])
 def test_too_many_or_empty_stop_sequences_are_refused(stop):
     with pytest.raises(InvalidRequest) as error:
-        stop_sequences(decode(stop=stop))
+        stop_sequences(decode(stop=stop).stop)
     assert error.value.param == "stop"
 
 

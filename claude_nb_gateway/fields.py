@@ -1,0 +1,102 @@
+"""What becomes of each field of a request: honoured, without effect, or refused.
+
+One `Fields` for each kind of request both acts on them and describes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from .errors import InvalidRequest
+
+Request = TypeVar("Request", bound=msgspec.Struct)
+
+
+class Refusal(NamedTuple):
+    """A field that cannot be honoured, for values of which `refused` holds."""
+
+    refused: Callable[[Any], bool]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Fields(Generic[Request]):
+    """The fields of `type`, each in one of the three kinds.
+
+    Parameters
+    ----------
+    honoured:
+        What the answer follows, and how.
+    without_effect:
+        What is accepted and changes nothing, since the CLI cannot be told of it.
+    refused:
+        What is answered by an error.
+    """
+
+    type: type[Request]
+    honoured: Mapping[str, str]
+    without_effect: tuple[str, ...] = ()
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+    def decode(self, body: bytes) -> Request:
+        """Read and check a request.
+
+        Raises
+        ------
+        InvalidRequest
+            Not JSON, a field of the wrong type, or one that cannot be honoured;
+            `param` is the path of the field.
+        """
+        try:
+            request = msgspec.json.decode(body, type=self.type)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            name = path.rstrip("`").lstrip(".") or _missing_field(text)
+            where = f"`{name}`: " if name else ""
+            raise InvalidRequest(f"{where}{text}.", param=name or None) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidRequest(
+                f"The body is not valid JSON: {error}.", code="invalid_json"
+            ) from None
+        for name, (refused, remedy) in self.refused.items():
+            value = getattr(request, name)
+            if value is not None and refused(value):
+                raise InvalidRequest(
+                    f"`{name}`: {remedy}", param=name, code="unsupported_parameter"
+                )
+        return request
+
+    def sent_without_effect(self, request: Request) -> list[str]:
+        """The names of the fields that were sent and change nothing."""
+        return [n for n in self.without_effect if getattr(request, n) is not None]
+
+
+def _missing_field(text: str) -> str:
+    # "Object missing required field `messages`" at the top level has no path.
+    return text.split("`")[1] if "missing required field" in text else ""
+
+
+@contextmanager
+def named_as(names: Mapping[str, str]) -> Iterator[None]:
+    """Within, errors name fields as `names` has them, for those it has.
+
+    For a request that was translated into another kind: its sender knows nothing
+    of that one's fields.
+    """
+    try:
+        yield
+    except InvalidRequest as error:
+        old = error.param or ""
+        for inner, outer in names.items():
+            if old.startswith(inner):
+                new = outer + old.removeprefix(inner)
+                error.param = new
+                error.message = error.message.replace(f"`{old}`", f"`{new}`")
+                error.args = (error.message,)
+                break
+        raise
