@@ -20,6 +20,12 @@ from traitlets import Bool, Float, Instance, Integer, default
 from .api.base import NotFoundHandler
 from .api.chat import ChatCompletionsHandler
 from .api.models import ModelHandler, ModelsHandler
+from .api.responses import (
+    CancelResponseHandler,
+    InputItemsHandler,
+    ResponseHandler,
+    ResponsesHandler,
+)
 from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
 from .connection import (
@@ -29,6 +35,7 @@ from .connection import (
     write_connection,
 )
 from .images import ImageFetcher
+from .responses import ResponseStore
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
 
@@ -83,7 +90,7 @@ class GatewayApp(ExtensionApp):
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer
-    classes = [ServerApp, CLIManager, ImageFetcher, ModelCatalog]
+    classes = [ServerApp, CLIManager, ImageFetcher, ModelCatalog, ResponseStore]
     flags = {
         "demo": (
             {"GatewayApp": {"demo": True}},
@@ -136,6 +143,7 @@ class GatewayApp(ExtensionApp):
     )
     manager = Instance(CLIManager)
     images = Instance(ImageFetcher)
+    responses = Instance(ResponseStore)
 
     @default("open_browser")
     def _default_open_browser(self) -> bool:
@@ -148,6 +156,10 @@ class GatewayApp(ExtensionApp):
     @default("images")
     def _default_images(self) -> ImageFetcher:
         return ImageFetcher(parent=self)
+
+    @default("responses")
+    def _default_responses(self) -> ResponseStore:
+        return ResponseStore(parent=self)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -195,6 +207,10 @@ class GatewayApp(ExtensionApp):
         self.handlers.extend(
             [
                 (r"/v1/chat/completions", ChatCompletionsHandler, own),
+                (r"/v1/responses", ResponsesHandler, own),
+                (r"/v1/responses/([^/]+)", ResponseHandler, own),
+                (r"/v1/responses/([^/]+)/cancel", CancelResponseHandler, own),
+                (r"/v1/responses/([^/]+)/input_items", InputItemsHandler, own),
                 (r"/v1/models", ModelsHandler, own),
                 (r"/v1/models/(.+)", ModelHandler, own),
                 (r"/v1(?:/.*)?", NotFoundHandler, own),
@@ -218,6 +234,7 @@ class GatewayApp(ExtensionApp):
     async def stop_extension(self) -> None:
         """End every CLI process."""
         await asyncio.to_thread(remove_connection, os.getpid())
+        await self.responses.close()
         await self.manager.shutdown()
         if self._demo_model is not None:
             await self._demo_model.stop()

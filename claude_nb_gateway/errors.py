@@ -2,7 +2,8 @@
 
 GatewayError
 ├── InvalidRequest            the caller's mistake: names the field and the remedy
-│   └── ModelNotFound         no such model; names what exists
+│   ├── ModelNotFound         no such model; names what exists
+│   └── ResponseNotFound      no such stored response, or none any more
 ├── TooBusy                   the ceiling is reached; says when to try again
 ├── CLIError                  the Claude Code CLI on this machine
 │   ├── CLINotFound           there is none
@@ -52,6 +53,19 @@ class ModelNotFound(InvalidRequest):
             f"The model {model!r} does not exist. Available: {', '.join(available)}.",
             param="model",
             code="model_not_found",
+        )
+
+
+class ResponseNotFound(InvalidRequest):
+    """There is no such response for the caller; `param` names the field, if any."""
+
+    def __init__(self, response_id: str, param: str | None) -> None:
+        where = f"`{param}`: " if param else ""
+        super().__init__(
+            f"{where}There is no response {response_id!r}: it was never stored, or is "
+            "forgotten.",
+            param=param,
+            code="response_not_found",
         )
 
 

@@ -5,7 +5,8 @@ One `Fields` for each kind of request both acts on them and describes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -82,8 +83,8 @@ def _missing_field(text: str) -> str:
 
 
 @contextmanager
-def named_as(names: Mapping[str, str]) -> Iterator[None]:
-    """Within, errors name fields as `names` has them, for those it has.
+def named_as(names: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Within, errors name fields as `names` has them: patterns and replacements.
 
     For a request that was translated into another kind: its sender knows nothing
     of that one's fields.
@@ -91,12 +92,9 @@ def named_as(names: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except InvalidRequest as error:
-        old = error.param or ""
-        for inner, outer in names.items():
-            if old.startswith(inner):
-                new = outer + old.removeprefix(inner)
-                error.param = new
-                error.message = error.message.replace(f"`{old}`", f"`{new}`")
-                error.args = (error.message,)
-                break
+        if error.param is not None:
+            old = error.param
+            for pattern, replacement in names:
+                error.param = re.sub(pattern, replacement, error.param)
+            error.message = error.message.replace(f"`{old}`", f"`{error.param}`")
         raise

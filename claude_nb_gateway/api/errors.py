@@ -18,6 +18,7 @@ from ..errors import (
     InvalidRequest,
     ModelNotFound,
     NotLoggedIn,
+    ResponseNotFound,
     TooBusy,
     UpstreamError,
 )
@@ -65,7 +66,11 @@ def api_error(error: GatewayError) -> APIError:
     """The HTTP form of one of our errors."""
     message = error.message
     if isinstance(error, InvalidRequest):
-        status = 404 if isinstance(error, ModelNotFound) else 400
+        missing = isinstance(error, ModelNotFound | ResponseNotFound)
+        # A field that refers to what is not there is a mistake in the request.
+        if isinstance(error, ResponseNotFound) and error.param is not None:
+            missing = False
+        status = 404 if missing else 400
         return APIError(status, message, param=error.param, code=error.code)
     if isinstance(error, TooBusy):
         return APIError(

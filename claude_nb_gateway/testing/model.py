@@ -31,6 +31,9 @@ from tornado.netutil import bind_sockets
 
 Event = dict[str, Any]
 
+# What the CLI says to the model by itself after a cut.
+GOES_ON = "Output token limit hit."
+
 
 @dataclass(frozen=True)
 class ToolUse:
@@ -83,6 +86,16 @@ class RecordedRequest:
         """The turns in order, without the CLI's own ``role: "system"`` notes."""
         turns: list[dict[str, Any]] = self.body.get("messages", [])
         return [turn for turn in turns if turn["role"] != "system"]
+
+    @property
+    def session(self) -> str:
+        """The id of the Claude Code session that asks."""
+        return self.headers.get("X-Claude-Code-Session-Id", "")
+
+    @property
+    def goes_on_by_itself(self) -> bool:
+        """Whether the CLI asks for more of an answer that was cut at its limit."""
+        return bool(self.turns) and self.turns[-1][1].startswith(GOES_ON)
 
     @property
     def turns(self) -> list[tuple[str, str]]:
@@ -200,6 +213,7 @@ class ModelServer:
         self.requests: list[RecordedRequest] = []
         self.url = ""
         self._script: deque[Reply] = deque()
+        self._sessions_before: set[str] = set()
         self._arrived = threading.Condition()
         self._server: HTTPServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -210,8 +224,13 @@ class ModelServer:
         self._script.extend(replies)
 
     def reset(self) -> None:
-        """Forget scripted replies and recorded requests, restore the echo."""
+        """Forget scripted replies and recorded requests, restore the echo.
+
+        A session that was cut at its limit may still ask to go on: that is nothing
+        to those who come after.
+        """
         self._script.clear()
+        self._sessions_before.update(request.session for request in self.requests)
         self.requests.clear()
         self.responder = echo
 
@@ -223,6 +242,8 @@ class ModelServer:
 
     def answer(self, request: RecordedRequest) -> Reply:
         """Record `request` and choose its reply."""
+        if request.session in self._sessions_before and request.goes_on_by_itself:
+            return Reply(hang="before")
         with self._arrived:
             self.requests.append(request)
             self._arrived.notify_all()

@@ -33,9 +33,10 @@ _READY = re.compile(r"OPENAI_BASE_URL=(\S+)")
 
 @dataclass
 class Gateway:
-    """A running server: where it listens, its log, and the processes below it."""
+    """A running server: where it listens and writes, and the processes below it."""
 
     process: subprocess.Popen[str]
+    directory: Path
     base_url: str = ""
     key: str = KEY
     log: list[str] = field(default_factory=list)
@@ -95,7 +96,7 @@ def running_gateway(
         found = _READY.search("".join(log))
         if found is None:
             raise RuntimeError("the gateway did not start:\n" + "".join(log))
-        yield Gateway(process, found[1], log=log)
+        yield Gateway(process, directory, found[1], log=log)
     finally:
         process.terminate()
         try:

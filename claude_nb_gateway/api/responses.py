@@ -1,0 +1,200 @@
+"""`/v1/responses`: create, retrieve, delete, cancel, list input items."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..claude.turns import Conversation
+from ..errors import InvalidRequest
+from ..fields import named_as
+from ..openai.chunks import ChunkBuilder
+from ..openai.response_events import ResponseWire, response_to
+from ..openai.response_request import (
+    NAMES,
+    Item,
+    chat_request,
+    decode_response_request,
+    items_of,
+    response_fields_without_effect,
+)
+from ..openai.response_types import InputItemList, ResponseDeleted, ResponseRequest
+from ..responses import StoredResponse
+from .answering import AnsweringHandler
+from .base import GatewayHandler, allowed_to
+from .errors import http_errors
+from .sse import EventStream
+
+MOST_ITEMS_A_PAGE = 100
+
+
+class ResponsesHandler(AnsweringHandler):
+    """Answers, streamed, whole, or in the background."""
+
+    endpoint = "responses"
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Answer the input in the body."""
+        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+            request = decode_response_request(self.request.body)
+            self.report_ignored(response_fields_without_effect(request))
+            before: Sequence[Item] = ()
+            if request.previous_response_id is not None:
+                before = self._before(request.previous_response_id)
+            items = self.gateway.responses.resolved(items_of(request), self.principal)
+            chat, paths = chat_request(request, before, items)
+            response = response_to(request)
+            conversation, builder = await self.prepared(chat, (), paths)
+            stored = StoredResponse(self.principal, response, before, items)
+            await self._make(request, stored, conversation, builder)
+
+    def _before(self, response_id: str) -> list[Item]:
+        field = "previous_response_id"
+        stored = self.gateway.responses.get(response_id, self.principal, field)
+        if stored.response.status not in ("completed", "incomplete"):
+            raise InvalidRequest(
+                f"`{field}`: that response is {stored.response.status}.", param=field
+            )
+        return stored.conversation
+
+    async def _make(
+        self,
+        request: ResponseRequest,
+        stored: StoredResponse,
+        conversation: Conversation,
+        builder: ChunkBuilder,
+    ) -> None:
+        reasoning = request.reasoning
+        shown = reasoning and (reasoning.summary or reasoning.generate_summary)
+        wire = ResponseWire(stored.response, shows_thoughts=bool(shown))
+        store = self.gateway.responses
+        size_bytes = len(self.request.body)
+        if request.background:
+            stored.response.status = "queued"
+            store.add(stored, size_bytes)
+            # Its errors are the response's own, so they need no listener.
+            store.run(stored, self._in_background(stored, wire, conversation, builder))
+            self.send_json(stored.response)
+            return
+        if stored.response.store:
+            stored.task = asyncio.current_task()
+            store.add(stored, size_bytes)
+        try:
+            streamed = bool(request.stream)
+            await self.answer(conversation, builder, wire, stream=streamed)
+        except asyncio.CancelledError:
+            if not stored.cancelled:
+                wire.cancel()
+                raise
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+            await self._finish_cancelled(wire, streamed)
+        except Exception:
+            # The answer is an HTTP status, and nobody has learnt of an id.
+            store.forget(stored)
+            raise
+        finally:
+            stored.task = None
+
+    async def _finish_cancelled(self, wire: ResponseWire, streamed: bool) -> None:
+        if not streamed:
+            wire.cancel()
+            self.send_json(wire.whole())
+            return
+        stream = EventStream(self, self.gateway.keepalive_seconds, wire.names_events)
+        stream.close()
+        await stream.send(wire.cancel())
+        self.finish(set_content_type="text/event-stream")
+
+    async def _in_background(
+        self,
+        stored: StoredResponse,
+        wire: ResponseWire,
+        conversation: Conversation,
+        builder: ChunkBuilder,
+    ) -> None:
+        try:
+            async for batch in self.chunks(conversation, builder):
+                for chunk in batch:
+                    wire.feed(chunk)
+        except asyncio.CancelledError:
+            wire.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is kept, in the response
+            wire.fail(self.error_midway(error))
+        finally:
+            stored.task = None
+
+
+class ResponseHandler(GatewayHandler):
+    """One response."""
+
+    @allowed_to("read")
+    async def get(self, response_id: str) -> None:
+        """Give the response as it is now."""
+        with http_errors(self.log):
+            if self.get_query_argument("stream", "false") == "true":
+                raise InvalidRequest(
+                    "`stream`: A response cannot be streamed again: leave it out.",
+                    param="stream",
+                )
+            stored = self.gateway.responses.get(response_id, self.principal)
+            self.send_json(stored.response)
+
+    @allowed_to("write")
+    async def delete(self, response_id: str) -> None:
+        """Forget the response."""
+        with http_errors(self.log):
+            self.gateway.responses.delete(response_id, self.principal)
+            self.send_json(ResponseDeleted(response_id))
+
+
+class CancelResponseHandler(GatewayHandler):
+    """The making of one response."""
+
+    @allowed_to("execute")
+    async def post(self, response_id: str) -> None:
+        """Stop it."""
+        with http_errors(self.log):
+            cancel = self.gateway.responses.cancel
+            self.send_json(await cancel(response_id, self.principal))
+
+
+class InputItemsHandler(GatewayHandler):
+    """What a response answers."""
+
+    @allowed_to("read")
+    async def get(self, response_id: str) -> None:
+        """List the items, the last first."""
+        with http_errors(self.log):
+            stored = self.gateway.responses.get(response_id, self.principal)
+            items = [
+                {"id": f"item_{response_id[-16:]}_{index}", **item}
+                for index, item in enumerate([*stored.before, *stored.items])
+            ]
+            if self.get_query_argument("order", "desc") == "desc":
+                items.reverse()
+            page = self._page(items)
+            ids = [item["id"] for item in page]
+            answer = InputItemList(
+                data=page,
+                first_id=ids[0] if ids else None,
+                last_id=ids[-1] if ids else None,
+                has_more=bool(page) and page[-1] is not items[-1],
+            )
+            self.send_json(answer)
+
+    def _page(self, items: list[Item]) -> list[Item]:
+        wished = self.get_query_argument("limit", "20")
+        if not wished.isdecimal() or not 1 <= int(wished) <= MOST_ITEMS_A_PAGE:
+            raise InvalidRequest(
+                f"`limit` must be a number from 1 to {MOST_ITEMS_A_PAGE}.",
+                param="limit",
+            )
+        after = self.get_query_argument("after", "")
+        ids = [item["id"] for item in items]
+        if after and after not in ids:
+            raise InvalidRequest("`after` names no item of this list.", param="after")
+        start = ids.index(after) + 1 if after else 0
+        return items[start : start + int(wished)]

@@ -1,0 +1,309 @@
+"""From chat completion chunks to the events of a response, and to it whole. Pure."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ..errors import InvalidRequest
+from .response_types import (
+    ArgumentsDelta,
+    ArgumentsDone,
+    ContentPartAdded,
+    ContentPartDone,
+    Event,
+    FunctionCallOut,
+    IncompleteDetails,
+    InputTokensDetails,
+    ItemStatus,
+    OutputItem,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputMessage,
+    OutputText,
+    OutputTextDelta,
+    OutputTextDone,
+    OutputTokensDetails,
+    ReasoningItem,
+    Response,
+    ResponseCompleted,
+    ResponseCreated,
+    ResponseError,
+    ResponseFailed,
+    ResponseIncomplete,
+    ResponseInProgress,
+    ResponseRequest,
+    ResponseUsage,
+    SummaryPartAdded,
+    SummaryPartDone,
+    SummaryText,
+    SummaryTextDelta,
+    SummaryTextDone,
+    TextConfig,
+)
+from .types import (
+    ChatCompletionChunk,
+    CompletionUsage,
+    ErrorBody,
+    FinishReason,
+    ToolCallDelta,
+)
+
+INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
+    "length": IncompleteDetails("max_output_tokens"),
+    "content_filter": IncompleteDetails("content_filter"),
+}
+
+MOST_METADATA = 16
+
+
+def response_to(request: ResponseRequest) -> Response:
+    """The response to `request`, not begun.
+
+    Raises
+    ------
+    InvalidRequest
+        There is more metadata than OpenAI takes.
+    """
+    metadata = request.metadata or {}
+    if len(metadata) > MOST_METADATA:
+        raise InvalidRequest(
+            f"`metadata` has more than {MOST_METADATA} entries.", param="metadata"
+        )
+    parallel = request.parallel_tool_calls
+    return Response(
+        id=f"resp_{uuid.uuid4().hex}",
+        created_at=int(time.time()),
+        background=bool(request.background),
+        instructions=request.instructions,
+        max_output_tokens=request.max_output_tokens,
+        model=request.model or "",
+        parallel_tool_calls=True if parallel is None else parallel,
+        previous_response_id=request.previous_response_id,
+        reasoning=request.reasoning,
+        store=request.store is not False,
+        temperature=request.temperature,
+        text=request.text or TextConfig(),
+        tool_choice=request.tool_choice or "auto",
+        tools=request.tools or [],
+        top_p=request.top_p,
+        truncation=request.truncation or "disabled",
+        metadata=metadata,
+    )
+
+
+class ResponseWire:
+    """Follows the chunks of one answer; `response` is what they have made so far.
+
+    Parameters
+    ----------
+    response:
+        As `response_to` makes it.
+    shows_thoughts:
+        Whether the client wants to see what the model thinks.
+    """
+
+    names_events = True
+    ends_with_done = False
+
+    def __init__(self, response: Response, *, shows_thoughts: bool = False) -> None:
+        self.response = response
+        self._shows_thoughts = shows_thoughts
+        self._begun = False
+        self._sent = 0
+        self._open: OutputItem | None = None
+        self._finish_reason: FinishReason = "stop"
+
+    def feed(self, chunk: ChatCompletionChunk) -> list[Event]:
+        """The events that `chunk` becomes."""
+        events: list[Event] = []
+        self.response.model = chunk.model or self.response.model
+        if not self._begun:
+            self._begun = True
+            self.response.status = "in_progress"
+            events.append(ResponseCreated(response=replace(self.response, output=[])))
+            events.append(
+                ResponseInProgress(response=replace(self.response, output=[]))
+            )
+        for choice in chunk.choices:
+            delta = choice.delta
+            if delta.reasoning_content and self._shows_thoughts:
+                events += self._thought(delta.reasoning_content)
+            if delta.content:
+                events += self._text(delta.content)
+            for call in delta.tool_calls or []:
+                events += self._call(call)
+            self._finish_reason = choice.finish_reason or self._finish_reason
+        if chunk.usage:
+            events += self._end(chunk.usage)
+        return self._numbered(events)
+
+    def fail(self, error: ErrorBody) -> list[Event]:
+        """The event that ends a stream which broke off."""
+        limited = error.type == "rate_limit_error"
+        code = "rate_limit_exceeded" if limited else "server_error"
+        self._close("incomplete")
+        self.response.status = "failed"
+        self.response.error = ResponseError(code, error.message)
+        return self._numbered([ResponseFailed(response=self.response)])
+
+    def cancel(self) -> list[Event]:
+        """The event that ends a stream which somebody has cancelled."""
+        self._close("incomplete")
+        self.response.status = "cancelled"
+        return self._numbered([ResponseIncomplete(response=self.response)])
+
+    def whole(self) -> Response:
+        """The response."""
+        return self.response
+
+    def _numbered(self, events: Sequence[Event]) -> list[Event]:
+        for event in events:
+            event.sequence_number = self._sent
+            self._sent += 1
+        return list(events)
+
+    @property
+    def _index(self) -> int:
+        return len(self.response.output) - 1
+
+    def _thought(self, text: str) -> list[Event]:
+        events: list[Event] = []
+        item = self._open
+        if not isinstance(item, ReasoningItem):
+            item = ReasoningItem(_id("rs"))
+            events = self._begin(item)
+            item.summary = [SummaryText("")]
+            events.append(
+                SummaryPartAdded(
+                    item_id=item.id,
+                    output_index=self._index,
+                    summary_index=0,
+                    part=SummaryText(""),
+                )
+            )
+        item.summary[0].text += text
+        delta = SummaryTextDelta(
+            item_id=item.id, output_index=self._index, summary_index=0, delta=text
+        )
+        return [*events, delta]
+
+    def _text(self, text: str) -> list[Event]:
+        events: list[Event] = []
+        item = self._open
+        if not isinstance(item, OutputMessage):
+            item = OutputMessage(id=_id("msg"))
+            events = self._begin(item)
+            item.content = [OutputText("")]
+            events.append(
+                ContentPartAdded(
+                    item_id=item.id,
+                    output_index=self._index,
+                    content_index=0,
+                    part=OutputText(""),
+                )
+            )
+        item.content[0].text += text
+        delta = OutputTextDelta(
+            item_id=item.id, output_index=self._index, content_index=0, delta=text
+        )
+        return [*events, delta]
+
+    def _call(self, call: ToolCallDelta) -> list[Event]:
+        events: list[Event] = []
+        function = call.function
+        if call.id:
+            name = function.name or ""
+            events = self._begin(
+                FunctionCallOut(id=_id("fc"), call_id=call.id, name=name)
+            )
+        item = self._open
+        assert isinstance(item, FunctionCallOut)
+        if function.arguments:
+            item.arguments += function.arguments
+            events.append(
+                ArgumentsDelta(
+                    item_id=item.id,
+                    output_index=self._index,
+                    delta=function.arguments,
+                )
+            )
+        return events
+
+    def _begin(self, item: OutputItem) -> list[Event]:
+        events = self._close()
+        self._open = item
+        self.response.output.append(item)
+        added = OutputItemAdded(output_index=self._index, item=replace(item))
+        return [*events, added]
+
+    def _close(self, status: ItemStatus = "completed") -> list[Event]:
+        item, self._open = self._open, None
+        events: list[Event] = []
+        if item is None:
+            return events
+        at, item_id = self._index, item.id
+        if isinstance(item, ReasoningItem):
+            thought = item.summary[0]
+            events = [
+                SummaryTextDone(
+                    item_id=item_id,
+                    output_index=at,
+                    summary_index=0,
+                    text=thought.text,
+                ),
+                SummaryPartDone(
+                    item_id=item_id, output_index=at, summary_index=0, part=thought
+                ),
+            ]
+        elif isinstance(item, OutputMessage):
+            said = item.content[0]
+            events = [
+                OutputTextDone(
+                    item_id=item_id, output_index=at, content_index=0, text=said.text
+                ),
+                ContentPartDone(
+                    item_id=item_id, output_index=at, content_index=0, part=said
+                ),
+            ]
+        else:
+            events = [
+                ArgumentsDone(
+                    item_id=item_id,
+                    output_index=at,
+                    name=item.name,
+                    arguments=item.arguments,
+                )
+            ]
+        if not isinstance(item, ReasoningItem):
+            item.status = status
+        return [*events, OutputItemDone(output_index=self._index, item=item)]
+
+    def _end(self, usage: CompletionUsage) -> list[Event]:
+        details = INCOMPLETE.get(self._finish_reason)
+        events = self._close("completed" if details is None else "incomplete")
+        self.response.usage = ResponseUsage(
+            input_tokens=usage.prompt_tokens,
+            input_tokens_details=InputTokensDetails(
+                usage.prompt_tokens_details.cached_tokens
+            ),
+            output_tokens=usage.completion_tokens,
+            output_tokens_details=OutputTokensDetails(
+                usage.completion_tokens_details.reasoning_tokens
+            ),
+            total_tokens=usage.total_tokens,
+        )
+        self.response.completed_at = int(time.time())
+        if details is None:
+            self.response.status = "completed"
+            return [*events, ResponseCompleted(response=self.response)]
+        self.response.status = "incomplete"
+        self.response.incomplete_details = details
+        return [*events, ResponseIncomplete(response=self.response)]
+
+
+def _id(prefix: str) -> str:
+    return f"{prefix}_{uuid.uuid4().hex}"

@@ -1,0 +1,344 @@
+"""From a request of the Responses API to one for a chat completion. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidRequest
+from ..fields import Fields, Refusal
+from .response_types import (
+    FunctionCallItem,
+    FunctionCallOutput,
+    FunctionChoice,
+    InputContent,
+    InputFile,
+    InputImage,
+    InputItem,
+    InputReasoning,
+    InputText,
+    ItemReference,
+    JSONObject,
+    JSONSchemaText,
+    OutputText,
+    ResponseFunctionTool,
+    ResponseRequest,
+    TextConfig,
+)
+from .types import (
+    AssistantMessage,
+    ChatCompletionRequest,
+    ChatMessage,
+    DeveloperMessage,
+    FileData,
+    FilePart,
+    FunctionCall,
+    FunctionDefinition,
+    FunctionName,
+    FunctionTool,
+    ImagePart,
+    ImageURL,
+    JSONObjectFormat,
+    JSONSchema,
+    JSONSchemaFormat,
+    NamedToolChoice,
+    Part,
+    RefusalPart,
+    ResponseFormat,
+    StreamOptions,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+
+#: What can be asked for in `include` and is there anyway, or changes nothing.
+HARMLESS_INCLUDES = ("reasoning.encrypted_content", "message.input_image.image_url")
+
+RESPONSE: Fields[ResponseRequest] = Fields(
+    ResponseRequest,
+    honoured={
+        "input": "text, or items: messages with text, images and files, calls and "
+        "their outputs, references to items of stored responses; earlier reasoning "
+        "is left out",
+        "model": "a name of `GET /v1/models`; none is the configured default",
+        "instructions": "the system prompt, of this response only",
+        "previous_response_id": "that response's conversation goes on",
+        "stream": "OpenAI's events, numbered",
+        "store": "true unless said otherwise: kept in memory, see "
+        "`ResponseStore` in the options",
+        "background": "answered at once, to be asked for by its id; not with `stream`",
+        "max_output_tokens": "the answer is cut there and is `incomplete`",
+        "reasoning": "`effort`; with `summary` Claude's thoughts are shown",
+        "text": "`format`: text, `json_schema`, `json_object`, held to by the CLI; "
+        "`verbosity` has no effect",
+        "tools": "functions; `strict` arguments are checked against their schema, all "
+        "but `pattern`, before they are passed on",
+        "tool_choice": "asked for in words, checked, corrected once, else an error",
+        "parallel_tool_calls": "false: asked for and checked in the same way",
+        "metadata": "given back",
+    },
+    without_effect=(
+        "stream_options",
+        "include",
+        "max_tool_calls",
+        "truncation",
+        "temperature",
+        "top_p",
+        "service_tier",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "access_programs",
+        "background_options",
+    ),
+    refused={
+        "conversation": Refusal(
+            lambda value: True,
+            "There are no conversation objects: use `previous_response_id`.",
+        ),
+        "prompt": Refusal(
+            lambda value: True, "There are no stored prompts: send `input`."
+        ),
+        "top_logprobs": Refusal(
+            bool, "Claude gives no log probabilities: leave it out."
+        ),
+        "moderation": Refusal(
+            lambda value: True, "There is no moderation here: leave it out."
+        ),
+        "image": Refusal(lambda value: True, "Claude makes no images: leave it out."),
+        "context_management": Refusal(
+            lambda value: True, "Nothing is compacted here: leave it out."
+        ),
+    },
+)
+
+#: What errors about the chat completion are about here.
+NAMES = (
+    (r"^max_completion_tokens$", "max_output_tokens"),
+    (r"^reasoning_effort$", "reasoning.effort"),
+    (r"^response_format\.json_schema", "text.format"),
+    (r"^response_format", "text.format"),
+    (r"^messages$", "input"),
+    (r"^(tools\[\d+\])\.function", r"\1"),
+    (r"\.image_url\.url$", ".image_url"),
+    (r"\.file\.file_data$", ".file_data"),
+    (r"\.tool_call_id$", ".call_id"),
+    (r"\.tool_calls$", ""),
+)
+
+Item = dict[str, Any]
+
+_NOT_SUPPORTED_TOOL = (
+    "Only functions can be sent: OpenAI's own tools are not there, run yours as one."
+)
+
+
+def decode_response_request(body: bytes) -> ResponseRequest:
+    """Read and check a request.
+
+    Raises
+    ------
+    InvalidRequest
+        See `Fields.decode`.
+    """
+    try:
+        request = RESPONSE.decode(body)
+    except InvalidRequest as error:
+        if re.fullmatch(r"tools\[\d+\]\.type", error.param or ""):
+            error.message = f"`{error.param}`: {_NOT_SUPPORTED_TOOL}"
+        raise
+    if request.background and request.stream:
+        raise InvalidRequest(
+            "`background`: Not together with `stream`: ask for the response by its id.",
+            param="background",
+        )
+    if request.background and request.store is False:
+        raise InvalidRequest(
+            "`background`: Needs `store`, to be asked for later.", param="background"
+        )
+    for index, wish in enumerate(request.include or []):
+        if wish not in HARMLESS_INCLUDES:
+            raise InvalidRequest(
+                f"`include[{index}]`: {wish!r} cannot be had here: leave it out.",
+                param=f"include[{index}]",
+                code="unsupported_parameter",
+            )
+    return request
+
+
+def response_fields_without_effect(request: ResponseRequest) -> list[str]:
+    """The names of the fields that were sent and change nothing."""
+    names = RESPONSE.sent_without_effect(request)
+    if request.text is not None and request.text.verbosity is not None:
+        names.append("text.verbosity")
+    return names
+
+
+def items_of(request: ResponseRequest) -> list[Item]:
+    """The items of `input`, each with its type.
+
+    Raises
+    ------
+    InvalidRequest
+        There are none.
+    """
+    if isinstance(request.input, str):
+        part = {"type": "input_text", "text": request.input}
+        return [{"type": "message", "role": "user", "content": [part]}]
+    if not request.input:
+        raise InvalidRequest("`input` is missing or empty.", param="input")
+    return [
+        item if "type" in item else {"type": "message", **item}
+        for item in request.input
+    ]
+
+
+def chat_request(
+    request: ResponseRequest, before: Sequence[Item], items: Sequence[Item]
+) -> tuple[ChatCompletionRequest, list[str]]:
+    """The same request for a chat completion, and what its messages are called here.
+
+    Parameters
+    ----------
+    before:
+        The items of the conversation that goes on, those of responses included.
+    items:
+        What is new.
+
+    Raises
+    ------
+    InvalidRequest
+        An item is none that can be taken.
+    """
+    messages: list[ChatMessage] = []
+    paths: list[str] = []
+    if request.instructions:
+        messages.append(SystemMessage(request.instructions))
+        paths.append("instructions")
+    named = [("previous_response_id", item) for item in before]
+    named += [(f"input[{index}]", item) for index, item in enumerate(items)]
+    for path, raw in named:
+        message = _message(_item(raw, path), path)
+        if message is None:
+            continue
+        if isinstance(message, AssistantMessage) and messages:
+            last = messages[-1]
+            if isinstance(last, AssistantMessage):
+                _join(last, message)
+                continue
+        messages.append(message)
+        paths.append(path)
+    effort = request.reasoning.effort if request.reasoning else None
+    chat = ChatCompletionRequest(
+        messages=messages,
+        model=request.model,
+        stream=request.stream,
+        stream_options=StreamOptions(include_usage=True),
+        max_completion_tokens=request.max_output_tokens,
+        reasoning_effort=effort,
+        tools=[_tool(tool) for tool in request.tools or []],
+        tool_choice=NamedToolChoice(FunctionName(request.tool_choice.name))
+        if isinstance(request.tool_choice, FunctionChoice)
+        else request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        response_format=_format(request.text),
+    )
+    return chat, paths
+
+
+def _item(raw: Item, path: str) -> InputItem:
+    try:
+        item: InputItem = msgspec.convert(raw, InputItem)
+    except msgspec.ValidationError as error:
+        text, _, inner = str(error).partition(" - at `$")
+        where = path + inner.rstrip("`")
+        raise InvalidRequest(f"`{where}`: {text}.", param=where) from None
+    return item
+
+
+def _message(item: InputItem, path: str) -> ChatMessage | None:
+    if isinstance(item, InputReasoning):
+        return None
+    if isinstance(item, ItemReference):
+        raise InvalidRequest(
+            f"`{path}.id`: There is no item {item.id!r} here: it belongs to no stored "
+            "response. Send the item itself.",
+            param=f"{path}.id",
+        )
+    if isinstance(item, FunctionCallItem):
+        call = ToolCall(
+            id=item.call_id, function=FunctionCall(item.name, item.arguments)
+        )
+        return AssistantMessage(tool_calls=[call])
+    content = item.output if isinstance(item, FunctionCallOutput) else item.content
+    field = "output" if isinstance(item, FunctionCallOutput) else "content"
+    parts = _parts(content, f"{path}.{field}")
+    if isinstance(item, FunctionCallOutput):
+        return ToolMessage(item.call_id, parts)
+    kinds: dict[str, type[Any]] = {
+        "user": UserMessage,
+        "assistant": AssistantMessage,
+        "system": SystemMessage,
+        "developer": DeveloperMessage,
+    }
+    message: ChatMessage = kinds[item.role](parts)
+    return message
+
+
+def _parts(content: str | list[InputContent], path: str) -> str | list[Part]:
+    if isinstance(content, str):
+        return content
+    return [_part(part, f"{path}[{index}]") for index, part in enumerate(content)]
+
+
+def _part(part: InputContent, path: str) -> Part:
+    if isinstance(part, InputText | OutputText):
+        return TextPart(part.text)
+    if isinstance(part, InputImage):
+        if part.image_url is None:
+            raise InvalidRequest(
+                f"`{path}.image_url` is missing: there is no store of files here.",
+                param=f"{path}.image_url",
+            )
+        return ImagePart(ImageURL(part.image_url))
+    if isinstance(part, InputFile):
+        if part.file_url is not None:
+            raise InvalidRequest(
+                f"`{path}.file_url`: Files are not fetched: send `file_data`.",
+                param=f"{path}.file_url",
+            )
+        return FilePart(FileData(part.file_data, part.filename, part.file_id))
+    return RefusalPart(part.refusal)
+
+
+def _join(last: AssistantMessage, more: AssistantMessage) -> None:
+    def parts(content: str | list[Part] | None) -> list[Part]:
+        return [TextPart(content)] if isinstance(content, str) else content or []
+
+    last.content = [*parts(last.content), *parts(more.content)]
+    last.tool_calls = [*(last.tool_calls or []), *(more.tool_calls or [])] or None
+
+
+def _tool(tool: ResponseFunctionTool) -> FunctionTool:
+    function = FunctionDefinition(
+        tool.name, tool.description, tool.parameters, tool.strict
+    )
+    return FunctionTool(function)
+
+
+def _format(text: TextConfig | None) -> ResponseFormat | None:
+    wanted = text.format if text is not None else None
+    if isinstance(wanted, JSONObject):
+        return JSONObjectFormat()
+    if isinstance(wanted, JSONSchemaText):
+        return JSONSchemaFormat(
+            JSONSchema(wanted.name, wanted.schema, wanted.description, wanted.strict)
+        )
+    return None

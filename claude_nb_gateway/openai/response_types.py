@@ -1,0 +1,462 @@
+"""The objects of OpenAI's Responses API, as far as they act here.
+
+Field by field as in https://platform.openai.com/docs/api-reference/responses.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from .types import ReasoningEffort
+
+
+class InputText(Struct, tag="input_text"):
+    """Text of the user's or the application's."""
+
+    text: str
+
+
+class OutputText(Struct, tag="output_text"):
+    """Text of the model's."""
+
+    text: str
+    annotations: list[Any] = []
+    logprobs: list[Any] = []
+
+
+class Refusal(Struct, tag="refusal"):
+    """What the model said when it refused."""
+
+    refusal: str
+
+
+class InputImage(Struct, tag="input_image"):
+    """An image: a data URI, or a remote URL; `file_id` is not supported."""
+
+    image_url: str | None = None
+    file_id: str | None = None
+    detail: str | None = None
+
+
+class InputFile(Struct, tag="input_file"):
+    """A PDF or a text; only `file_data` is supported."""
+
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+
+
+InputContent = InputText | OutputText | Refusal | InputImage | InputFile
+
+
+class InputMessage(Struct, tag="message"):
+    """A message; `type` may be left out."""
+
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[InputContent]
+
+
+class FunctionCallItem(Struct, tag="function_call", kw_only=True):
+    """A call of a function by the model; `arguments` are JSON as text."""
+
+    id: str | None = None
+    call_id: str
+    name: str
+    arguments: str
+    status: str | None = None
+
+
+class FunctionCallOutput(Struct, tag="function_call_output"):
+    """The result of a call."""
+
+    call_id: str
+    output: str | list[InputContent]
+
+
+class InputReasoning(Struct, tag="reasoning"):
+    """What the model thought before; it is not told again."""
+
+
+class ItemReference(Struct, tag="item_reference"):
+    """An item of a stored response."""
+
+    id: str
+
+
+InputItem = (
+    InputMessage
+    | FunctionCallItem
+    | FunctionCallOutput
+    | InputReasoning
+    | ItemReference
+)
+
+
+class ResponseFunctionTool(Struct, tag="function"):
+    """A function the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionChoice(Struct, tag="function"):
+    """The model must call this function."""
+
+    name: str
+
+
+class Reasoning(Struct):
+    """How much the model thinks, and whether its thoughts are shown."""
+
+    effort: ReasoningEffort | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+    generate_summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class PlainText(Struct, tag="text"):
+    """The answer is text."""
+
+
+class JSONObject(Struct, tag="json_object"):
+    """The answer is any JSON object."""
+
+
+class JSONSchemaText(Struct, tag="json_schema", kw_only=True):
+    """The answer is JSON of this schema."""
+
+    name: str
+    description: str | None = None
+    schema: dict[str, Any]
+    strict: bool | None = None
+
+
+class TextConfig(Struct, omit_defaults=True):
+    """What the answer's text is."""
+
+    format: PlainText | JSONObject | JSONSchemaText = msgspec.field(
+        default_factory=PlainText
+    )
+    verbosity: str | None = None
+
+
+class ResponseStreamOptions(Struct):
+    """What a stream carries beside the answer; nothing is obfuscated here."""
+
+    include_obfuscation: bool | None = None
+
+
+class ResponseRequest(Struct):
+    """The body of `POST /v1/responses`.
+
+    What becomes of each field is said in `openai.response_request`. The items of
+    `input` are `InputItem`, of which a message may leave its type out.
+    """
+
+    input: str | list[dict[str, Any]] | None = None
+    model: str | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    stream: bool | None = None
+    stream_options: ResponseStreamOptions | None = None
+    store: bool | None = None
+    background: bool | None = None
+    max_output_tokens: int | None = None
+    reasoning: Reasoning | None = None
+    text: TextConfig | None = None
+    tools: list[ResponseFunctionTool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+    parallel_tool_calls: bool | None = None
+    metadata: dict[str, str] | None = None
+    include: list[str] | None = None
+    conversation: Any = None
+    prompt: Any = None
+    top_logprobs: int | None = None
+    moderation: Any = None
+    image: Any = None
+    context_management: Any = None
+    max_tool_calls: Any = None
+    truncation: Literal["auto", "disabled"] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    service_tier: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    access_programs: Any = None
+    background_options: Any = None
+
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+class OutputMessage(Struct, tag="message", kw_only=True):
+    """What the model said."""
+
+    id: str
+    role: Literal["assistant"] = "assistant"
+    status: ItemStatus = "in_progress"
+    content: list[OutputText] = []
+
+
+class SummaryText(Struct, tag="summary_text"):
+    """A piece of what the model thought."""
+
+    text: str
+
+
+class ReasoningItem(Struct, tag="reasoning"):
+    """What the model thought."""
+
+    id: str
+    summary: list[SummaryText] = []
+
+
+class FunctionCallOut(Struct, tag="function_call", kw_only=True):
+    """A call that the model makes; answer it by a `function_call_output`."""
+
+    id: str
+    call_id: str
+    name: str
+    arguments: str = ""
+    status: ItemStatus = "in_progress"
+
+
+OutputItem = OutputMessage | ReasoningItem | FunctionCallOut
+
+
+class InputTokensDetails(Struct):
+    """How the prompt's tokens divide."""
+
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class OutputTokensDetails(Struct):
+    """How the answer's tokens divide."""
+
+    reasoning_tokens: int = 0
+
+
+class ResponseUsage(Struct):
+    """Token counts; `input_tokens` includes those read from the cache."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class ResponseError(Struct):
+    """Why a response failed."""
+
+    code: str
+    message: str
+
+
+class IncompleteDetails(Struct):
+    """Why a response is not complete."""
+
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+ResponseStatus = Literal[
+    "queued", "in_progress", "completed", "incomplete", "failed", "cancelled"
+]
+
+
+class Response(Struct, kw_only=True):
+    """A response, begun or ended."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    completed_at: int | None = None
+    status: ResponseStatus = "in_progress"
+    background: bool = False
+    error: ResponseError | None = None
+    incomplete_details: IncompleteDetails | None = None
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    model: str
+    output: list[OutputItem] = []
+    parallel_tool_calls: bool = True
+    previous_response_id: str | None = None
+    reasoning: Reasoning | None = None
+    store: bool = True
+    temperature: float | None = None
+    text: TextConfig | None = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice = "auto"
+    tools: list[ResponseFunctionTool] = []
+    top_p: float | None = None
+    truncation: Literal["auto", "disabled"] = "disabled"
+    usage: ResponseUsage | None = None
+    metadata: dict[str, str] = {}
+
+
+class ResponseDeleted(Struct):
+    """The answer to `DELETE /v1/responses/{id}`."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: bool = True
+
+
+class InputItemList(Struct, kw_only=True):
+    """The answer to `GET /v1/responses/{id}/input_items`."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Event(Struct, kw_only=True):
+    """Base of the events of a stream."""
+
+    sequence_number: int = 0
+
+
+class ResponseCreated(Event, tag="response.created"):
+    """The response has an id."""
+
+    response: Response
+
+
+class ResponseInProgress(Event, tag="response.in_progress"):
+    """The model has begun."""
+
+    response: Response
+
+
+class ResponseCompleted(Event, tag="response.completed"):
+    """The end of an answer."""
+
+    response: Response
+
+
+class ResponseIncomplete(Event, tag="response.incomplete"):
+    """The end of an answer that was cut short."""
+
+    response: Response
+
+
+class ResponseFailed(Event, tag="response.failed"):
+    """The end of a stream that broke off."""
+
+    response: Response
+
+
+class OutputItemAdded(Event, tag="response.output_item.added"):
+    """An item begins."""
+
+    output_index: int
+    item: OutputItem
+
+
+class OutputItemDone(Event, tag="response.output_item.done"):
+    """An item is whole."""
+
+    output_index: int
+    item: OutputItem
+
+
+class ContentPartAdded(Event, tag="response.content_part.added"):
+    """A part of a message begins."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+    part: OutputText
+
+
+class ContentPartDone(Event, tag="response.content_part.done"):
+    """A part of a message is whole."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+    part: OutputText
+
+
+class OutputTextDelta(Event, tag="response.output_text.delta"):
+    """A text grows."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+    delta: str
+    logprobs: list[Any] = []
+
+
+class OutputTextDone(Event, tag="response.output_text.done"):
+    """A text is whole."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+    text: str
+    logprobs: list[Any] = []
+
+
+class SummaryPartAdded(Event, tag="response.reasoning_summary_part.added"):
+    """A piece of thought begins."""
+
+    item_id: str
+    output_index: int
+    summary_index: int
+    part: SummaryText
+
+
+class SummaryPartDone(Event, tag="response.reasoning_summary_part.done"):
+    """A piece of thought is whole."""
+
+    item_id: str
+    output_index: int
+    summary_index: int
+    part: SummaryText
+
+
+class SummaryTextDelta(Event, tag="response.reasoning_summary_text.delta"):
+    """A thought grows."""
+
+    item_id: str
+    output_index: int
+    summary_index: int
+    delta: str
+
+
+class SummaryTextDone(Event, tag="response.reasoning_summary_text.done"):
+    """A thought is whole."""
+
+    item_id: str
+    output_index: int
+    summary_index: int
+    text: str
+
+
+class ArgumentsDelta(Event, tag="response.function_call_arguments.delta"):
+    """The arguments of a call grow."""
+
+    item_id: str
+    output_index: int
+    delta: str
+
+
+class ArgumentsDone(Event, tag="response.function_call_arguments.done"):
+    """The arguments of a call are whole."""
+
+    item_id: str
+    output_index: int
+    name: str
+    arguments: str
