@@ -19,6 +19,7 @@ from traitlets import Bool, Float, Instance, Integer, default
 
 from .api.base import NotFoundHandler
 from .api.chat import ChatCompletionsHandler
+from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
 from .api.responses import (
     CancelResponseHandler,
@@ -211,6 +212,8 @@ class GatewayApp(ExtensionApp):
                 (r"/v1/responses/([^/]+)", ResponseHandler, own),
                 (r"/v1/responses/([^/]+)/cancel", CancelResponseHandler, own),
                 (r"/v1/responses/([^/]+)/input_items", InputItemsHandler, own),
+                (r"/v1/messages", MessagesHandler, own),
+                (r"/v1/messages/count_tokens", CountTokensHandler, own),
                 (r"/v1/models", ModelsHandler, own),
                 (r"/v1/models/(.+)", ModelHandler, own),
                 (r"/v1(?:/.*)?", NotFoundHandler, own),

@@ -62,6 +62,20 @@ async def answer(
             return
 
 
+async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
+    """How many tokens `conversation` has, by the CLI's own estimate.
+
+    The model is not asked. Raises GatewayError.
+    """
+    if manager.models.loaded:
+        manager.models.resolve(conversation.opening.model)
+    async with manager.session(conversation.opening, []) as lease:
+        session = lease.session
+        await manager.open(session, conversation.opening, None)
+        await session.seed(conversation.turns)
+        return await session.context_tokens()
+
+
 async def _attempt(
     manager: CLIManager, conversation: Conversation
 ) -> AsyncIterator[list[Message]]:

@@ -89,6 +89,7 @@ class GatewayHandler(APIHandler):
     async def prepare(self) -> None:  # type: ignore[override]
         """Let the caller in, or raise."""
         self._refuse_large_body()
+        self._accept_anthropics_key()
         if self._has_kernel_key():
             self.check_host()
             self.current_user = self._jupyter_current_user = KERNEL_USER
@@ -159,7 +160,11 @@ class GatewayHandler(APIHandler):
             self.set_header("Retry-After", exception.retry_after_seconds)
         if status_code == 401:
             self.set_header("WWW-Authenticate", "Bearer")
-        self.send_json(ErrorResponse(error_of(exception, status_code)))
+        self.send_error_body(exception, status_code)
+
+    def send_error_body(self, exception: BaseException | None, status: int) -> None:
+        """Finish with the error as JSON, in the shape of the API."""
+        self.send_json(ErrorResponse(error_of(exception, status)))
 
     @property
     def principal(self) -> str:
@@ -214,6 +219,12 @@ class GatewayHandler(APIHandler):
             work.uncancel()
         finally:
             self._work = None
+
+    def _accept_anthropics_key(self) -> None:
+        headers = self.request.headers
+        key = headers.get("X-Api-Key")
+        if key is not None and "Authorization" not in headers:
+            headers["Authorization"] = f"Bearer {key}"
 
     def _has_kernel_key(self) -> bool:
         scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")

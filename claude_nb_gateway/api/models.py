@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime
 import re
 
+from ..anthropic.types import ModelInfo, ModelInfoList
 from ..openai.types import Model, ModelList
 from .base import GatewayHandler, allowed_to
 from .errors import http_errors
+
+#: What Anthropic's clients send with every request.
+ANTHROPIC_HEADER = "Anthropic-Version"
 
 _DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)$")
 
@@ -22,6 +26,14 @@ def model_object(name: str) -> Model:
     return Model(id=name, created=int(day.timestamp()))
 
 
+def model_info(name: str) -> ModelInfo:
+    """The model `name` as Anthropic lists it; 1970 where its date is not known."""
+    created = datetime.datetime.fromtimestamp(model_object(name).created, datetime.UTC)
+    return ModelInfo(
+        id=name, display_name=name, created_at=created.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
+
+
 class ModelsHandler(GatewayHandler):
     """All models."""
 
@@ -30,6 +42,12 @@ class ModelsHandler(GatewayHandler):
         """List every name that a request may use as `model`."""
         with http_errors(self.log):
             catalog = await self.gateway.manager.catalog()
+            if ANTHROPIC_HEADER in self.request.headers:
+                infos = [model_info(name) for name in catalog.ids]
+                first, last = (infos[0].id, infos[-1].id) if infos else (None, None)
+                answer = ModelInfoList(data=infos, first_id=first, last_id=last)
+                self.send_json(answer)
+                return
             self.send_json(ModelList(data=[model_object(name) for name in catalog.ids]))
 
     head = get
@@ -44,6 +62,7 @@ class ModelHandler(GatewayHandler):
         with http_errors(self.log):
             catalog = await self.gateway.manager.catalog()
             catalog.resolve(name)
-            self.send_json(model_object(name))
+            anthropic = ANTHROPIC_HEADER in self.request.headers
+            self.send_json(model_info(name) if anthropic else model_object(name))
 
     head = get

@@ -188,6 +188,11 @@ class Session:
                 )
                 await self._until_result("answer to history")
 
+    async def context_tokens(self) -> int:
+        """How many tokens the CLI believes the conversation so far to have."""
+        usage = await self.control("get_context_usage")
+        return int(usage.get("totalTokens", 0))
+
     async def ask(
         self,
         content: list[Json],

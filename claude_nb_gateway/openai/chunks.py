@@ -67,7 +67,8 @@ CUT_SHORT = ("length", "content_filter")
 class ChunkBuilder:
     """Follows one turn and says what each of its messages adds to the answer.
 
-    After `finished` is set the rest of the turn is of no interest.
+    After `finished` is set the rest of the turn is of no interest. `begun` are the
+    tokens of the model's message as it began, `used` those of the whole answer.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class ChunkBuilder:
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
         self.created = int(time.time())
         self.model = model
-        self.usage = completion_usage(None)
+        self.used = Usage()
         self.finished = False
         self.session = SessionInfo("")
         self._include_usage = bool(options.include_usage)
@@ -91,13 +92,23 @@ class ChunkBuilder:
         self._streaming = False
         self._message_id = ""
         self._stop = StopSequences(stop)
-        self._begun = Usage()
-        self._used = Usage()
+        self.begun = Usage()
+        self._summed = Usage()
         self._deltas = 0
         self._text = _Transcript()
         self._thinking = _Transcript()
         self._calls = _Calls(tools)
         self._structured = structured
+
+    @property
+    def usage(self) -> CompletionUsage:
+        """The tokens of the whole answer, as OpenAI counts them."""
+        return completion_usage(self.used)
+
+    @property
+    def stopped_at(self) -> str | None:
+        """The stop sequence that ended the answer, if one did."""
+        return self._stop.reached
 
     def feed(self, message: Message) -> list[ChatCompletionChunk]:
         """The chunks that `message` gives rise to, often none.
@@ -118,7 +129,7 @@ class ChunkBuilder:
         elif isinstance(message, System):
             self.session.id = message.session_id or self.session.id
         elif isinstance(message, Result):
-            self.usage = completion_usage(message.usage or self._used)
+            self.used = message.usage or self._summed
             self.session.cost_usd = message.total_cost_usd
             return self._result(message)
         return []
@@ -139,13 +150,13 @@ class ChunkBuilder:
             self._streaming = True
             return self._start(event.message)
         if isinstance(event, MessageDelta) and event.delta.stop_reason:
-            self._used = self._used.plus(self._begun.then(event.usage))
+            self._summed = self._summed.plus(self.begun.then(event.usage))
             reason = FINISH_REASONS.get(event.delta.stop_reason)
             calls = reason == "tool_calls" and self._calls.begun
             if reason == "length" or calls:
                 # The CLI would go on by itself, as if it had not been cut; after
                 # calls it waits for their results.
-                self.usage = completion_usage(self._used)
+                self.used = self._summed
                 return self._finish(event.delta.stop_reason)
             self._settle()
         elif isinstance(event, ContentBlockStart):
@@ -167,7 +178,7 @@ class ChunkBuilder:
 
     def _start(self, message: ApiMessage) -> list[ChatCompletionChunk]:
         self._message_id = message.id
-        self._begun = message.usage or Usage()
+        self.begun = message.usage or Usage()
         if self._calls.begun:
             raise _not_taken_up()
         self._text.restart()
@@ -207,11 +218,11 @@ class ChunkBuilder:
         chunks = []
         if new := self._stop.add(text):
             chunks.append(self._chunk(ChoiceDelta(content=new)))
-        if self._stop.reached:
+        if self._stop.reached is not None:
             # The turn is left here, so nobody says what it took: a delta is one
             # token or a little more.
-            self._begun.output_tokens = self._deltas
-            self.usage = completion_usage(self._begun)
+            self.begun.output_tokens = self._deltas
+            self.used = self.begun
             chunks += self._end("stop")
         return chunks
 

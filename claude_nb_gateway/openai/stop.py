@@ -11,11 +11,12 @@ from collections.abc import Sequence
 class StopSequences:
     """Passes text on up to the first of `sequences`, which is not passed on.
 
-    What may be the beginning of one is held back until that is known.
+    What may be the beginning of one is held back until that is known; `reached` is
+    the one that was found.
     """
 
     def __init__(self, sequences: Sequence[str]) -> None:
-        self.reached = False
+        self.reached: str | None = None
         self._sequences = sequences
         self._held = ""
 
@@ -24,11 +25,11 @@ class StopSequences:
         if not self._sequences:
             return text
         text = self._held + text
-        found = [i for s in self._sequences if (i := text.find(s)) >= 0]
+        found = [(i, s) for s in self._sequences if (i := text.find(s)) >= 0]
         if found:
-            self.reached = True
+            end, self.reached = min(found)
             self._held = ""
-            return text[: min(found)]
+            return text[:end]
         keep = max(_overlap(text, sequence) for sequence in self._sequences)
         passed, self._held = text[: len(text) - keep], text[len(text) - keep :]
         return passed

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API: its objects, and pure translation both ways."""

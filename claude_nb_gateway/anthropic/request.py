@@ -1,0 +1,260 @@
+"""From a request of the Messages API to one for a chat completion. Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from ..errors import InvalidRequest
+from ..fields import Fields, Refusal
+from ..openai import types as chat
+from .types import (
+    Base64Source,
+    ContentBlock,
+    CountTokensRequest,
+    DocumentBlock,
+    ImageBlock,
+    MessageParam,
+    MessagesRequest,
+    NamedTool,
+    NoTool,
+    RedactedThinkingBlock,
+    RequiredTool,
+    TextBlock,
+    TextSource,
+    ThinkingBlock,
+    ToolChoice,
+    ToolParam,
+    ToolResultBlock,
+    ToolUseBlock,
+    URLSource,
+)
+
+_NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
+_NOT_COMPACTED = "Nothing is compacted or cleared here: leave it out."
+
+_COUNTED = {
+    "model": "a name of `GET /v1/models`",
+    "messages": "real turns, in order and verbatim: text, images, documents, calls "
+    "and results; earlier thinking is left out",
+    "system": "the system prompt",
+    "tools": "the client's own; `strict` input is checked against its schema, all but "
+    "`pattern`, before it is passed on",
+    "tool_choice": "asked for in words, checked, corrected once, else an error; so is "
+    "`disable_parallel_tool_use`",
+    "thinking": "thoughts are shown unless it is absent, disabled or their display "
+    "omitted; the budget is Claude Code's own",
+    "output_config": "`effort`; `format`: held to by the CLI",
+}
+_COUNTED_REFUSED = {
+    "mcp_servers": Refusal(bool, _NO_SERVERS),
+    "context_management": Refusal(bool, _NOT_COMPACTED),
+}
+
+COUNT_TOKENS: Fields[CountTokensRequest] = Fields(
+    CountTokensRequest, _COUNTED, ("cache_control",), _COUNTED_REFUSED
+)
+
+MESSAGES: Fields[MessagesRequest] = Fields(
+    MessagesRequest,
+    honoured={
+        **_COUNTED,
+        "max_tokens": "the answer is cut there",
+        "stream": "Anthropic's events",
+        "stop_sequences": "the answer ends before the first of them",
+    },
+    without_effect=(
+        "cache_control",
+        "temperature",
+        "top_p",
+        "top_k",
+        "metadata",
+        "service_tier",
+        "inference_geo",
+        "speed",
+        "diagnostics",
+        "user_profile_id",
+        "workspace_id",
+    ),
+    refused={
+        **_COUNTED_REFUSED,
+        "container": Refusal(
+            lambda value: True, "There are no containers here: leave it out."
+        ),
+    },
+)
+
+#: What errors about the chat completion are about here.
+NAMES = (
+    (r"^max_completion_tokens$", "max_tokens"),
+    (r"^reasoning_effort$", "output_config.effort"),
+    (r"^response_format\.json_schema", "output_config.format"),
+    (r"^response_format", "output_config.format"),
+    (r"^(tools\[\d+\])\.function\.parameters", r"\1.input_schema"),
+    (r"^(tools\[\d+\])\.function", r"\1"),
+    (r"\.image_url\.url$", ".source"),
+    (r"\.file\.file_data$", ".source.data"),
+    (r"\.tool_call_id$", ".tool_use_id"),
+    (r"\.tool_calls$", ""),
+)
+
+
+def chat_request(
+    request: CountTokensRequest,
+) -> tuple[chat.ChatCompletionRequest, list[str]]:
+    """The same request for a chat completion, and what its messages are called here.
+
+    Raises
+    ------
+    InvalidRequest
+        A content block cannot be taken.
+    """
+    messages: list[chat.ChatMessage] = []
+    paths: list[str] = []
+    if request.system:
+        parts: list[chat.Part] | str = (
+            request.system
+            if isinstance(request.system, str)
+            else [chat.TextPart(block.text) for block in request.system]
+        )
+        messages.append(chat.SystemMessage(parts))
+        paths.append("system")
+    for index, message in enumerate(request.messages):
+        made = _messages(message, f"messages[{index}]")
+        messages += made
+        paths += [f"messages[{index}]"] * len(made)
+    made_request = chat.ChatCompletionRequest(
+        messages=messages,
+        model=request.model,
+        tools=[_tool(tool) for tool in request.tools or []],
+        tool_choice=_choice(request.tool_choice),
+        parallel_tool_calls=False if _one_at_a_time(request.tool_choice) else None,
+        stream_options=chat.StreamOptions(include_usage=True),
+    )
+    if isinstance(request, MessagesRequest):
+        made_request.stream = request.stream
+        made_request.max_completion_tokens = request.max_tokens
+    if (output := request.output_config) is not None:
+        made_request.reasoning_effort = output.effort
+        if output.format is not None:
+            schema = chat.JSONSchema("answer", output.format.schema)
+            made_request.response_format = chat.JSONSchemaFormat(schema)
+    return made_request, paths
+
+
+def shows_thoughts(request: MessagesRequest) -> bool:
+    """Whether the client wants to see what the model thinks."""
+    thinking = request.thinking
+    if thinking is None or thinking.type == "disabled":
+        return False
+    return thinking.display != "omitted"
+
+
+def _messages(message: MessageParam, path: str) -> list[chat.ChatMessage]:
+    if message.role == "assistant":
+        return [_assistant(message, path)]
+    results: list[chat.ChatMessage] = []
+    parts: list[chat.Part] = []
+    if isinstance(message.content, str):
+        parts.append(chat.TextPart(message.content))
+        blocks: list[ContentBlock] = []
+    else:
+        blocks = message.content
+    for index, block in enumerate(blocks):
+        if isinstance(block, ToolResultBlock):
+            results.append(_result(block, f"{path}.content[{index}]"))
+        else:
+            parts.append(_part(block, f"{path}.content[{index}]"))
+    if message.role == "system":
+        return [chat.SystemMessage(parts)]
+    return [*results, chat.UserMessage(parts)] if parts or not results else results
+
+
+def _assistant(message: MessageParam, path: str) -> chat.AssistantMessage:
+    if isinstance(message.content, str):
+        return chat.AssistantMessage(message.content)
+    parts: list[chat.Part] = []
+    calls = []
+    for index, block in enumerate(message.content):
+        if isinstance(block, TextBlock):
+            parts.append(chat.TextPart(block.text))
+        elif isinstance(block, ToolUseBlock):
+            function = chat.FunctionCall(block.name, json.dumps(block.input))
+            calls.append(chat.ToolCall(id=block.id, function=function))
+        elif not isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+            raise _misplaced(f"{path}.content[{index}]")
+    return chat.AssistantMessage(parts, calls or None)
+
+
+def _result(block: ToolResultBlock, path: str) -> chat.ToolMessage:
+    content: str | list[chat.Part] = (
+        block.content
+        if isinstance(block.content, str)
+        else [
+            _part(part, f"{path}.content[{index}]")
+            for index, part in enumerate(block.content or [])
+        ]
+    )
+    return chat.ToolMessage(block.tool_use_id, content, block.is_error)
+
+
+def _part(block: ContentBlock, path: str) -> chat.Part:
+    if isinstance(block, TextBlock):
+        return chat.TextPart(block.text)
+    if isinstance(block, ImageBlock):
+        source = block.source
+        if isinstance(source, Base64Source):
+            url = f"data:{source.media_type};base64,{source.data}"
+        elif isinstance(source, URLSource):
+            url = source.url
+        else:
+            raise _no_file(path)
+        return chat.ImagePart(chat.ImageURL(url))
+    if isinstance(block, DocumentBlock):
+        return chat.FilePart(_file(block, path))
+    raise _misplaced(path)
+
+
+def _file(block: DocumentBlock, path: str) -> chat.FileData:
+    source = block.source
+    if isinstance(source, Base64Source):
+        data = f"data:{source.media_type};base64,{source.data}"
+    elif isinstance(source, TextSource):
+        encoded = base64.b64encode(source.data.encode()).decode()
+        data = f"data:text/plain;base64,{encoded}"
+    else:
+        raise _no_file(path)
+    return chat.FileData(data, block.title)
+
+
+def _no_file(path: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"`{path}.source`: send the content itself, as base64 or text.",
+        param=f"{path}.source",
+    )
+
+
+def _misplaced(path: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"`{path}.type`: a block of this type has no place here.",
+        param=f"{path}.type",
+    )
+
+
+def _tool(tool: ToolParam) -> chat.FunctionTool:
+    function = chat.FunctionDefinition(
+        tool.name, tool.description, tool.input_schema, tool.strict
+    )
+    return chat.FunctionTool(function)
+
+
+def _choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
+    if isinstance(choice, NamedTool):
+        return chat.NamedToolChoice(chat.FunctionName(choice.name))
+    if isinstance(choice, RequiredTool):
+        return "required"
+    return "none" if isinstance(choice, NoTool) else None
+
+
+def _one_at_a_time(choice: ToolChoice | None) -> bool:
+    return bool(getattr(choice, "disable_parallel_tool_use", None))

@@ -1,0 +1,346 @@
+"""The objects of Anthropic's Messages API, as far as they act here.
+
+Field by field as in https://docs.anthropic.com/en/api/messages.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+
+class TextBlock(Struct, tag="text"):
+    """Text."""
+
+    text: str
+
+
+class Base64Source(Struct, tag="base64"):
+    """The content itself."""
+
+    media_type: str
+    data: str
+
+
+class URLSource(Struct, tag="url"):
+    """Where the content is."""
+
+    url: str
+
+
+class TextSource(Struct, tag="text"):
+    """The text itself."""
+
+    data: str
+    media_type: str = "text/plain"
+
+
+class FileSource(Struct, tag="file"):
+    """A file of a store that there is not."""
+
+    file_id: str
+
+
+class ImageBlock(Struct, tag="image"):
+    """An image."""
+
+    source: Base64Source | URLSource | FileSource
+
+
+class DocumentBlock(Struct, tag="document"):
+    """A PDF or a text."""
+
+    source: Base64Source | TextSource | URLSource | FileSource
+    title: str | None = None
+    context: str | None = None
+
+
+class ToolUseBlock(Struct, tag="tool_use"):
+    """A call of a tool by the model."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ToolResultBlock(Struct, tag="tool_result"):
+    """The result of a call."""
+
+    tool_use_id: str
+    content: str | list[TextBlock | ImageBlock] | None = None
+    is_error: bool | None = None
+
+
+class ThinkingBlock(Struct, tag="thinking"):
+    """What the model thought before; it is not told again."""
+
+    thinking: str = ""
+    signature: str = ""
+
+
+class RedactedThinkingBlock(Struct, tag="redacted_thinking"):
+    """What the model thought, unreadable."""
+
+    data: str = ""
+
+
+ContentBlock = (
+    TextBlock
+    | ImageBlock
+    | DocumentBlock
+    | ToolUseBlock
+    | ToolResultBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+)
+
+
+class MessageParam(Struct):
+    """A message; `system` has its place among the user's."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[ContentBlock]
+
+
+class ToolParam(Struct, kw_only=True):
+    """A tool of the client's; others have another type."""
+
+    name: str
+    type: Literal["custom"] | None = None
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class AnyTool(Struct, tag="auto"):
+    """The model may call a tool."""
+
+    disable_parallel_tool_use: bool | None = None
+
+
+class RequiredTool(Struct, tag="any"):
+    """The model must call a tool."""
+
+    disable_parallel_tool_use: bool | None = None
+
+
+class NamedTool(Struct, tag="tool"):
+    """The model must call this tool."""
+
+    name: str
+    disable_parallel_tool_use: bool | None = None
+
+
+class NoTool(Struct, tag="none"):
+    """The model must not call a tool."""
+
+
+ToolChoice = AnyTool | RequiredTool | NamedTool | NoTool
+
+
+class JSONOutput(Struct, tag="json_schema"):
+    """The answer is JSON of this schema."""
+
+    schema: dict[str, Any]
+
+
+class OutputConfig(Struct):
+    """What the answer is, and how much goes into it."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: JSONOutput | None = None
+
+
+class Thinking(Struct):
+    """Whether thoughts are shown; how much is thought is Claude Code's affair."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: int | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class CountTokensRequest(Struct, kw_only=True):
+    """The body of `POST /v1/messages/count_tokens`."""
+
+    model: str
+    messages: list[MessageParam]
+    system: str | list[TextBlock] | None = None
+    tools: list[ToolParam] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    cache_control: Any = None
+    mcp_servers: Any = None
+    context_management: Any = None
+
+
+class MessagesRequest(CountTokensRequest, kw_only=True):
+    """The body of `POST /v1/messages`.
+
+    What becomes of each field is said in `anthropic.request`.
+    """
+
+    max_tokens: int
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    metadata: Any = None
+    service_tier: Any = None
+    container: Any = None
+    inference_geo: Any = None
+    speed: Any = None
+    diagnostics: Any = None
+    user_profile_id: Any = None
+    workspace_id: Any = None
+
+
+class TokenCount(Struct):
+    """The answer to `POST /v1/messages/count_tokens`, as Claude Code estimates."""
+
+    input_tokens: int
+
+
+class MessageUsage(Struct):
+    """Token counts; `input_tokens` is without what the cache has."""
+
+    input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class ThinkingOut(Struct, tag="thinking"):
+    """What the model thought; it needs no signature to be sent back to here."""
+
+    thinking: str
+    signature: str = ""
+
+
+class TextOut(Struct, tag="text"):
+    """What the model said."""
+
+    text: str
+    citations: None = None
+
+
+class ToolUseOut(Struct, tag="tool_use"):
+    """A call that the model makes; answer it by a `tool_result`."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+OutputBlock = TextOut | ThinkingOut | ToolUseOut
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
+
+
+class AssistantMessage(Struct, kw_only=True):
+    """The answer, begun or whole."""
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[OutputBlock] = []
+    stop_reason: StopReason | None = None
+    stop_sequence: str | None = None
+    usage: MessageUsage
+
+
+class MessageStart(Struct, tag="message_start"):
+    """The answer begins."""
+
+    message: AssistantMessage
+
+
+class ContentBlockStart(Struct, tag="content_block_start"):
+    """A block begins."""
+
+    index: int
+    content_block: OutputBlock
+
+
+class TextDelta(Struct, tag="text_delta"):
+    """More text."""
+
+    text: str
+
+
+class ThinkingDelta(Struct, tag="thinking_delta"):
+    """More of a thought."""
+
+    thinking: str
+
+
+class InputJSONDelta(Struct, tag="input_json_delta"):
+    """More of a call's input, which is JSON as text."""
+
+    partial_json: str
+
+
+class ContentBlockDelta(Struct, tag="content_block_delta"):
+    """A block grows."""
+
+    index: int
+    delta: TextDelta | ThinkingDelta | InputJSONDelta
+
+
+class ContentBlockStop(Struct, tag="content_block_stop"):
+    """A block is whole."""
+
+    index: int
+
+
+class StopDelta(Struct):
+    """Why the answer ends."""
+
+    stop_reason: StopReason
+    stop_sequence: str | None = None
+
+
+class MessageDelta(Struct, tag="message_delta"):
+    """The answer is about to end."""
+
+    delta: StopDelta
+    usage: MessageUsage
+
+
+class MessageStop(Struct, tag="message_stop"):
+    """The answer has ended."""
+
+
+class ErrorDetail(Struct):
+    """What went wrong, in Anthropic's shape."""
+
+    type: str
+    message: str
+
+
+class ErrorEvent(Struct, tag="error", kw_only=True):
+    """Every answer that is not a success, also in the place of an event."""
+
+    error: ErrorDetail
+    request_id: str | None = None
+
+
+class ModelInfo(Struct, kw_only=True):
+    """A model as Anthropic's clients read it."""
+
+    type: Literal["model"] = "model"
+    id: str
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"] = "active"
+
+
+class ModelInfoList(Struct, kw_only=True):
+    """The answer to `GET /v1/models` for Anthropic's clients."""
+
+    data: list[ModelInfo]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool = False

@@ -1,0 +1,75 @@
+"""`POST /v1/messages` and `/v1/messages/count_tokens`, for Anthropic's clients."""
+
+from __future__ import annotations
+
+from ..anthropic.events import MessageWire, error_event
+from ..anthropic.request import (
+    COUNT_TOKENS,
+    MESSAGES,
+    NAMES,
+    chat_request,
+    shows_thoughts,
+)
+from ..anthropic.types import TokenCount
+from ..conversation import count_tokens
+from ..fields import named_as
+from .answering import AnsweringHandler
+from .base import REQUEST_ID_HEADER, allowed_to
+from .errors import error_of, http_errors
+
+
+class AnthropicHandler(AnsweringHandler):
+    """Base of the handlers whose errors have Anthropic's shape."""
+
+    def set_default_headers(self) -> None:
+        """Name the request as Anthropic's clients look for it too."""
+        super().set_default_headers()
+        self.set_header("Request-Id", self.request_id)
+
+    @property
+    def request_id(self) -> str:
+        """The name of the request."""
+        return str(self._headers[REQUEST_ID_HEADER])
+
+    def send_error_body(self, exception: BaseException | None, status: int) -> None:
+        """Finish with the error in Anthropic's shape."""
+        body = error_of(exception, status)
+        self.send_json(error_event(body, status, self.request_id))
+
+
+class MessagesHandler(AnthropicHandler):
+    """Answers, streamed or whole."""
+
+    endpoint = "messages"
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Answer the messages in the body."""
+        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+            request = MESSAGES.decode(self.request.body)
+            self.report_ignored(MESSAGES.sent_without_effect(request))
+            chat, paths = chat_request(request)
+            stop = [stop for stop in request.stop_sequences or [] if stop]
+            conversation, builder = await self.prepared(chat, stop, paths)
+            wire = MessageWire(
+                builder, self.request_id, shows_thoughts=shows_thoughts(request)
+            )
+            streamed = bool(request.stream)
+            await self.answer(conversation, builder, wire, stream=streamed)
+
+
+class CountTokensHandler(AnthropicHandler):
+    """Counts, as Claude Code estimates it, without asking the model."""
+
+    endpoint = "messages.count_tokens"
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Count the tokens of the messages in the body."""
+        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+            request = COUNT_TOKENS.decode(self.request.body)
+            self.report_ignored(COUNT_TOKENS.sent_without_effect(request))
+            chat, paths = chat_request(request)
+            conversation, _ = await self.prepared(chat, (), paths)
+            counted = await count_tokens(self.gateway.manager, conversation)
+            self.send_json(TokenCount(counted))
