@@ -19,8 +19,10 @@ from traitlets import Bool, Float, Instance, Integer, default
 
 from .api.base import NotFoundHandler
 from .api.chat import ChatCompletionsHandler
+from .api.completions import CompletionsHandler
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
+from .api.openapi import OpenAPIHandler
 from .api.responses import (
     CancelResponseHandler,
     InputItemsHandler,
@@ -208,6 +210,7 @@ class GatewayApp(ExtensionApp):
         self.handlers.extend(
             [
                 (r"/v1/chat/completions", ChatCompletionsHandler, own),
+                (r"/v1/completions", CompletionsHandler, own),
                 (r"/v1/responses", ResponsesHandler, own),
                 (r"/v1/responses/([^/]+)", ResponseHandler, own),
                 (r"/v1/responses/([^/]+)/cancel", CancelResponseHandler, own),
@@ -216,6 +219,7 @@ class GatewayApp(ExtensionApp):
                 (r"/v1/messages/count_tokens", CountTokensHandler, own),
                 (r"/v1/models", ModelsHandler, own),
                 (r"/v1/models/(.+)", ModelHandler, own),
+                (r"/v1/openapi.json", OpenAPIHandler, own),
                 (r"/v1(?:/.*)?", NotFoundHandler, own),
             ]
         )

@@ -160,6 +160,8 @@ class GatewayHandler(APIHandler):
             self.set_header("Retry-After", exception.retry_after_seconds)
         if status_code == 401:
             self.set_header("WWW-Authenticate", "Bearer")
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self._methods()))
         self.send_error_body(exception, status_code)
 
     def send_error_body(self, exception: BaseException | None, status: int) -> None:
@@ -193,6 +195,14 @@ class GatewayHandler(APIHandler):
         super().on_finish()
         if self.endpoint is not None:
             metrics.REQUESTS.labels(self.endpoint, self._outcome()).inc()
+
+    def _methods(self) -> list[str]:
+        own = type(self)
+        return [
+            name
+            for name in web.RequestHandler.SUPPORTED_METHODS
+            if getattr(own, name.lower()) is not getattr(APIHandler, name.lower())
+        ]
 
     def _outcome(self) -> str:
         status = self.get_status()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import InvalidRequest
 from ..fields import Fields, Refusal
+from .completions import CompletionRequest
 from .types import ChatCompletionRequest
 
 MOST_STOP_SEQUENCES = 4
@@ -79,12 +80,17 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
         See `Fields.decode`.
     """
     request = CHAT_COMPLETION.decode(body)
+    check_stream_options(request)
+    return request
+
+
+def check_stream_options(request: ChatCompletionRequest | CompletionRequest) -> None:
+    """Raise InvalidRequest for options of a stream that there is not."""
     if request.stream_options is not None and not request.stream:
         raise InvalidRequest(
             "`stream_options`: There is no stream: leave it out, or set `stream`.",
             param="stream_options",
         )
-    return request
 
 
 def stop_sequences(stop: str | list[str] | None) -> list[str]:

@@ -1,0 +1,28 @@
+"""`POST /v1/completions`, for clients that know nothing newer."""
+
+from __future__ import annotations
+
+from ..openai.completions import COMPLETION, CompletionWire, chat_request
+from ..openai.parameters import check_stream_options, stop_sequences
+from .answering import AnsweringHandler
+from .base import allowed_to
+from .errors import http_errors
+
+
+class CompletionsHandler(AnsweringHandler):
+    """Answers a prompt, streamed or whole."""
+
+    endpoint = "completions"
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Answer the prompt in the body."""
+        with self.only_for_its_reader(), http_errors(self.log):
+            request = COMPLETION.decode(self.request.body)
+            check_stream_options(request)
+            self.report_ignored(COMPLETION.sent_without_effect(request))
+            stop = stop_sequences(request.stop)
+            conversation, builder = await self.prepared(chat_request(request), stop)
+            streamed = bool(request.stream)
+            wire = CompletionWire(builder)
+            await self.answer(conversation, builder, wire, stream=streamed)

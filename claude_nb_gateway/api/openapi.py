@@ -1,0 +1,252 @@
+"""`GET /v1/openapi.json`: what there is under ``/v1``, made from the types."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from http.client import responses
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from ..anthropic import types as anthropic
+from ..openai import response_types
+from ..openai import types as openai
+from ..openai.completions import Completion, CompletionRequest
+from .base import GatewayHandler, allowed_to
+
+DISTRIBUTION = "claude_nb_gateway"
+
+#: What any request may be answered with instead, and what needs a body.
+ERRORS = (400, 401, 403, 404, 405, 429, 500, 502, 503, 504)
+BODY_ERRORS = (413, 415)
+
+_REFERENCE = "#/components/schemas/{name}"
+_PATH_PARAMETER = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path.
+
+    Parameters
+    ----------
+    request:
+        The type of the body, None where there is none.
+    response:
+        The type of the answer.
+    events:
+        The type of the events where the answer can be streamed.
+    query:
+        The schemas of the query's parameters.
+    """
+
+    method: str
+    path: str
+    summary: str
+    request: Any
+    response: Any
+    events: Any = None
+    query: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+    @property
+    def error(self) -> Any:
+        """The type of its errors."""
+        is_anthropics = self.path.startswith("/v1/messages")
+        return anthropic.ErrorEvent if is_anthropics else openai.ErrorResponse
+
+
+_RESPONSE_EVENT = (
+    response_types.ResponseCreated
+    | response_types.ResponseInProgress
+    | response_types.OutputItemAdded
+    | response_types.ContentPartAdded
+    | response_types.OutputTextDelta
+    | response_types.OutputTextDone
+    | response_types.ContentPartDone
+    | response_types.SummaryPartAdded
+    | response_types.SummaryTextDelta
+    | response_types.SummaryTextDone
+    | response_types.SummaryPartDone
+    | response_types.ArgumentsDelta
+    | response_types.ArgumentsDone
+    | response_types.OutputItemDone
+    | response_types.ResponseCompleted
+    | response_types.ResponseIncomplete
+    | response_types.ResponseFailed
+)
+_MESSAGE_EVENT = (
+    anthropic.MessageStart
+    | anthropic.ContentBlockStart
+    | anthropic.ContentBlockDelta
+    | anthropic.ContentBlockStop
+    | anthropic.MessageDelta
+    | anthropic.MessageStop
+    | anthropic.ErrorEvent
+)
+
+OPERATIONS = (
+    Operation(
+        "post",
+        "/v1/chat/completions",
+        "Answer a conversation",
+        openai.ChatCompletionRequest,
+        openai.ChatCompletion,
+        openai.ChatCompletionChunk,
+    ),
+    Operation(
+        "post",
+        "/v1/responses",
+        "Answer an input",
+        response_types.ResponseRequest,
+        response_types.Response,
+        _RESPONSE_EVENT,
+    ),
+    Operation(
+        "get",
+        "/v1/responses/{response_id}",
+        "Retrieve a stored response",
+        None,
+        response_types.Response,
+    ),
+    Operation(
+        "delete",
+        "/v1/responses/{response_id}",
+        "Forget a stored response",
+        None,
+        response_types.ResponseDeleted,
+    ),
+    Operation(
+        "post",
+        "/v1/responses/{response_id}/cancel",
+        "Stop a response that is being made",
+        None,
+        response_types.Response,
+    ),
+    Operation(
+        "get",
+        "/v1/responses/{response_id}/input_items",
+        "List what a stored response answers",
+        None,
+        response_types.InputItemList,
+        query=(
+            ("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
+            ("after", {"type": "string"}),
+            ("order", {"enum": ["asc", "desc"]}),
+        ),
+    ),
+    Operation(
+        "post",
+        "/v1/messages",
+        "Answer a conversation, as Anthropic's API does",
+        anthropic.MessagesRequest,
+        anthropic.AssistantMessage,
+        _MESSAGE_EVENT,
+    ),
+    Operation(
+        "post",
+        "/v1/messages/count_tokens",
+        "Estimate the tokens of a conversation",
+        anthropic.CountTokensRequest,
+        anthropic.TokenCount,
+    ),
+    Operation(
+        "post",
+        "/v1/completions",
+        "Answer a prompt",
+        CompletionRequest,
+        Completion,
+        Completion,
+    ),
+    Operation("get", "/v1/models", "List the models", None, openai.ModelList),
+    Operation("get", "/v1/models/{model}", "Describe a model", None, openai.Model),
+)
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document, without the server it is of."""
+    types = [
+        kind
+        for operation in OPERATIONS
+        for kind in (
+            operation.request,
+            operation.response,
+            operation.events,
+            operation.error,
+        )
+        if kind is not None
+    ]
+    made, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    # Unions cannot be keys.
+    schemas = {id(kind): schema for kind, schema in zip(types, made, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        described = _operation(operation, schemas)
+        paths.setdefault(operation.path, {})[operation.method] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "claude_nb_gateway",
+            "version": version(DISTRIBUTION),
+            "description": "OpenAI's and Anthropic's APIs over the Claude Code CLI.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}],
+    }
+
+
+def _operation(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schemas[id(operation.response)]}}
+    if operation.events is not None:
+        # OpenAPI has no words for what is in a stream, so its events are beside it.
+        content["text/event-stream"] = {
+            "schema": {"type": "string"},
+            "x-event-schema": schemas[id(operation.events)],
+        }
+    answers: dict[str, Any] = {"200": {"description": "OK", "content": content}}
+    errors = ERRORS if operation.request is None else (*ERRORS, *BODY_ERRORS)
+    for status in sorted(errors):
+        answers[str(status)] = {
+            "description": responses[status],
+            "content": {"application/json": {"schema": schemas[id(operation.error)]}},
+        }
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": _operation_id(operation),
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in _PATH_PARAMETER.findall(operation.path)
+        ]
+        + [
+            {"name": name, "in": "query", "schema": schema}
+            for name, schema in operation.query
+        ],
+        "responses": answers,
+    }
+    if operation.request is not None:
+        body = {"application/json": {"schema": schemas[id(operation.request)]}}
+        described["requestBody"] = {"required": True, "content": body}
+    return described
+
+
+def _operation_id(operation: Operation) -> str:
+    words = re.findall(r"\w+", operation.path.removeprefix("/v1/"))
+    return "_".join([operation.method, *words])
+
+
+class OpenAPIHandler(GatewayHandler):
+    """The document."""
+
+    @allowed_to("read")
+    async def get(self) -> None:
+        """Give the document, of this server."""
+        self.finish({**document(), "servers": [{"url": self.base_url}]})
+
+    head = get

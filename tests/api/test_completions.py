@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import openai
+import pytest
+
+from claude_nb_gateway.testing.model import Reply
+
+
+@pytest.fixture
+def complete(client):
+    def complete(prompt="hello", **options):
+        return client.completions.create(model="sonnet", prompt=prompt, **options)
+
+    return complete
+
+
+@pytest.mark.parametrize("prompt", ["hello", ["hello"]])
+def test_prompt_is_answered(complete, model, prompt):
+    model.script(Reply(["Good ", "day"]))
+    completion = complete(prompt)
+    assert completion.object == "text_completion"
+    assert completion.choices[0].text == "Good day"
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage.prompt_tokens == 10
+
+
+def test_answer_is_streamed(complete, model):
+    model.script(Reply(["Good ", "day"]))
+    pieces = list(complete(stream=True, stream_options={"include_usage": True}))
+    texts = [piece.choices[0].text for piece in pieces if piece.choices]
+    assert texts == ["Good ", "day", ""]
+    assert pieces[-2].choices[0].finish_reason == "stop"
+    assert pieces[-1].usage.prompt_tokens == 10
+
+
+def test_stop_and_limit_cut_the_answer(complete, model):
+    model.script(Reply(["one ", "two"]), Reply(["cut"], stop_reason="max_tokens"))
+    assert complete(stop="two").choices[0].text == "one "
+    assert complete(max_tokens=1).choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"prompt": []}, "prompt"),
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt[0]"),
+        ({"prompt": ""}, "prompt"),
+        ({"n": 2}, "n"),
+        ({"best_of": 2}, "best_of"),
+        ({"echo": True}, "echo"),
+        ({"suffix": "x"}, "suffix"),
+        ({"logprobs": 2}, "logprobs"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ],
+)
+def test_what_cannot_be_honoured_names_its_field(complete, options, param):
+    with pytest.raises(openai.BadRequestError) as error:
+        complete(**options)
+    assert error.value.param == param
