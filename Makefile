@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help install start start-prod lab demo notebooks test test-soak test-install test-real \
-	bench check format kill clean
+.PHONY: help install start start-prod lab demo notebooks test test-clients test-soak \
+	test-install test-real bench check format kill clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,22 @@ test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
 test-soak: $(VENV)/.dev ## hundreds of requests, many abandoned: nothing is left
 	$(BIN)/python -m pytest -m soak -s tests
 
+# The clients and what they need stay apart: some cannot be installed beside us.
+CLIENTS := tests/clients
+
+$(VENV)-clients/.made: $(CLIENTS)/requirements.txt
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(CLIENTS)/node/node_modules/.made: $(CLIENTS)/node/package.json
+	cd $(CLIENTS)/node && npm install --no-audit --no-fund --no-package-lock --silent
+	@touch $@
+
+test-clients: $(VENV)/.dev $(VENV)-clients/.made $(CLIENTS)/node/node_modules/.made ## LangChain, LiteLLM, Vercel AI SDK, …: needs node
+	cd $(CLIENTS)/node && node_modules/.bin/tsc
+	CLIENTS_PYTHON=$(abspath $(VENV)-clients/bin/python) $(BIN)/python -m pytest -m clients tests/clients
+
 test-install: $(VENV)/.dev ## a plain install and one from the sdist enable it
 	$(BIN)/python scripts/check_install.py
 
@@ -82,5 +98,5 @@ kill: $(VENV)/.base ## stop the gateway that listens on PORT
 	$(BIN)/python scripts/kill_port.py $(PORT)
 
 clean: ## remove the virtual environment and all caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-clients $(VENV)-peer $(CLIENTS)/node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,43 @@
+// What the users of the Vercel AI SDK do, with either of its providers.
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText, Output, stepCountIs, streamText, tool } from "ai";
+import { z } from "zod";
+
+const settings = {
+  baseURL: process.env.OPENAI_BASE_URL as string,
+  apiKey: process.env.OPENAI_API_KEY as string,
+};
+const model =
+  process.argv[2] === "compatible"
+    ? createOpenAICompatible({ name: "gateway", supportsStructuredOutputs: true, ...settings })("sonnet")
+    : createOpenAI(settings)("sonnet");
+
+const said = await generateText({ model, prompt: "Greet me." });
+const pieces: string[] = [];
+for await (const piece of streamText({ model, prompt: "Greet me." }).textStream) pieces.push(piece);
+const answer = await generateText({
+  model,
+  prompt: "Weather?",
+  stopWhen: stepCountIs(3),
+  tools: {
+    get_weather: tool({
+      description: "The weather of a city.",
+      inputSchema: z.object({ city: z.string() }),
+      execute: async ({ city }) => `-3 C in ${city}`,
+    }),
+  },
+});
+const structured = await generateText({
+  model,
+  prompt: "Structured?",
+  output: Output.object({ schema: z.object({ city: z.string(), sky: z.string() }) }),
+});
+console.log(
+  JSON.stringify({
+    chat: said.text,
+    stream: pieces,
+    tools: answer.text,
+    structured: structured.output,
+  }),
+);
