@@ -84,12 +84,12 @@ check: $(VENV)/.dev ## format, lint, types, generated documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python scripts/options.py --check README.md
+	$(BIN)/python scripts/generate.py --check
 
 format: $(VENV)/.dev ## format the code and write the generated documentation
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/python scripts/options.py README.md
+	$(BIN)/python scripts/generate.py
 
 notebooks: $(VENV)/.dev ## run the example notebooks anew, with canned answers
 	$(BIN)/python scripts/execute_notebooks.py

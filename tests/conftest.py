@@ -68,8 +68,14 @@ def ask(client):
 
 @contextmanager
 def client_of(gateway: Gateway, **options) -> Iterator[openai.OpenAI]:
-    """The official client, which does not hide a failure by trying again."""
-    options = {"api_key": gateway.key, "max_retries": 0, "timeout": 30} | options
+    """The official client, which does not hide a failure by trying again.
+
+    It raises for any answer or chunk that is not of its types.
+    """
+    strict = {"_strict_response_validation": True}
+    options = (
+        {"api_key": gateway.key, "max_retries": 0, "timeout": 30} | strict | options
+    )
     with openai.OpenAI(base_url=gateway.base_url, **options) as client:
         yield client
 

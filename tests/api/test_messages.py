@@ -31,6 +31,7 @@ def claude(gateway):
         api_key=gateway.key,
         max_retries=0,
         timeout=30,
+        _strict_response_validation=True,
     ) as claude:
         yield claude
 

@@ -1,0 +1,109 @@
+"""Write what of the documentation comes from the code: `generate.py [--check]`.
+
+Each part stands between two comments in its file.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from claude_nb_gateway.anthropic.request import COUNT_TOKENS, MESSAGES
+from claude_nb_gateway.app import GatewayApp
+from claude_nb_gateway.claude.manager import CLIManager
+from claude_nb_gateway.claude.models import ModelCatalog
+from claude_nb_gateway.fields import Fields
+from claude_nb_gateway.images import ImageFetcher
+from claude_nb_gateway.magics.magics import ClaudeMagics
+from claude_nb_gateway.openai.completions import COMPLETION
+from claude_nb_gateway.openai.parameters import CHAT_COMPLETION
+from claude_nb_gateway.openai.response_request import RESPONSE
+from claude_nb_gateway.responses import ResponseStore
+
+ROOT = Path(__file__).parents[1]
+
+CONFIGURABLES = (
+    GatewayApp,
+    CLIManager,
+    ModelCatalog,
+    ImageFetcher,
+    ResponseStore,
+    ClaudeMagics,
+)
+# Computed from the machine, so that a literal would be wrong elsewhere.
+COMPUTED = {"max_processes": "from memory"}
+
+
+def options() -> str:
+    """A Markdown table of every configurable trait of ours."""
+    rows = ["| option | default | meaning |", "| --- | --- | --- |"]
+    for cls in CONFIGURABLES:
+        for name, trait in sorted(cls.class_own_traits(config=True).items()):
+            default = COMPUTED.get(name) or f"`{trait.default_value_repr()}`"
+            if len(default) > 40:
+                default = "(a list)"
+            meaning = " ".join(trait.help.split())
+            rows.append(f"| `{cls.__name__}.{name}` | {default} | {meaning} |")
+    return "\n".join(rows)
+
+
+def fields(described: Fields) -> Callable[[], str]:
+    """A Markdown table of what becomes of each field of a request."""
+
+    def table() -> str:
+        rows = ["| field | what becomes of it |", "| --- | --- |"]
+        rows += [f"| `{n}` | {note} |" for n, note in described.honoured.items()]
+        rows += [f"| `{n}` | no effect, reported |" for n in described.without_effect]
+        rows += [
+            f"| `{n}` | refused. {remedy} |"
+            for n, (_, remedy) in described.refused.items()
+        ]
+        return "\n".join(rows)
+
+    return table
+
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"options": options},
+    "docs/requests.md": {
+        "chat completions": fields(CHAT_COMPLETION),
+        "responses": fields(RESPONSE),
+        "messages": fields(MESSAGES),
+        "count tokens": fields(COUNT_TOKENS),
+        "completions": fields(COMPLETION),
+    },
+}
+
+
+def current(text: str, parts: dict[str, Callable[[], str]]) -> str:
+    """`text` with each of `parts` made anew."""
+    for name, make in parts.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+        pattern = re.compile(f"({re.escape(begin)}).*?({re.escape(end)})", re.S)
+        made = make()
+        text, found = pattern.subn(lambda m, s=made: f"{m[1]}{s}\n{m[2]}", text)
+        if found != 1:
+            raise SystemExit(f"there is no place for {name!r}")
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Write the parts, or with --check say whether they are current."""
+    stale = 0
+    for name, parts in PARTS.items():
+        path = ROOT / name
+        text = path.read_text()
+        if (made := current(text, parts)) == text:
+            continue
+        if "--check" in arguments:
+            print(f"{name} is out of date: run `make format`")
+            stale = 1
+        else:
+            path.write_text(made)
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
