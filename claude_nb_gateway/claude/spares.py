@@ -16,6 +16,8 @@ BURST_SECONDS = 2.0
 MEMORY_SECONDS = 60.0
 # An opening that none of the last so many conversations had is not awaited.
 REMEMBERED_OPENINGS = 8
+# When so many have died with no conversation in between, the next will die as well.
+MOST_DEATHS = 8
 
 
 class Spares:
@@ -48,6 +50,7 @@ class Spares:
         self._sessions: list[Session] = []
         self._recent: deque[Opening] = deque(maxlen=REMEMBERED_OPENINGS)
         self._demanded = False
+        self._deaths = 0
         self._begun: deque[float] = deque()
         self._bursts: deque[tuple[float, int]] = deque()
 
@@ -73,10 +76,11 @@ class Spares:
         self._sessions.append(session)
 
     def discard(self, session: Session) -> bool:
-        """Take `session` out; returns whether it was there."""
+        """Take out `session`, which has died; returns whether it was there."""
         if session not in self._sessions:
             return False
         self._sessions.remove(session)
+        self._deaths += 1
         return True
 
     def take_least(self) -> Session | None:
@@ -89,8 +93,11 @@ class Spares:
 
     @property
     def wanted(self) -> int:
-        """How many spares the demand of late is worth; 0 when there was none."""
-        if not self._demanded:
+        """How many spares the demand of late is worth; 0 when there was none.
+
+        Also 0 when they do nothing but die, until the next conversation.
+        """
+        if not self._demanded or self._deaths >= MOST_DEATHS:
             return 0
         self._forget_old()
         largest = max((count for _, count in self._bursts), default=0)
@@ -134,6 +141,7 @@ class Spares:
     def _count(self, opening: Opening | None) -> None:
         now = self._clock()
         self._demanded = True
+        self._deaths = 0
         if opening is not None:
             self._recent.appendleft(opening)
         self._begun.append(now)
