@@ -13,6 +13,7 @@ from .claude.protocol import (
     Assistant,
     Message,
     MessageDelta,
+    RateLimitEvent,
     Result,
     StreamEvent,
     System,
@@ -98,6 +99,8 @@ async def _attempt(
                     if error is not None:
                         yield batch[:position]
                         raise error
+                    if isinstance(message, RateLimitEvent):
+                        manager.rate_limits = message.rate_limit_info
                     said += _blocks(message)
                     callers += _callers(message, tools)
                     if callers and _ends_in_calls(message):

@@ -23,6 +23,8 @@ from tornado.web import HTTPError
 from .. import metrics
 from ..openai.types import ErrorResponse
 from .errors import APIError, error_of
+from .limits import PREFIX as LIMITS
+from .limits import WINDOWS, limit_headers
 
 if TYPE_CHECKING:
     from ..app import GatewayApp
@@ -39,6 +41,10 @@ OWN_HEADERS = (
     IGNORED_HEADER,
     CORRECTED_HEADER,
     "Retry-After",
+    f"{LIMITS}-Status",
+    f"{LIMITS}-Reset",
+    *(f"{LIMITS}-{window}-Utilization" for window in WINDOWS.values()),
+    *(f"{LIMITS}-{window}-Reset" for window in WINDOWS.values()),
 )
 
 # What OpenAI takes as a client's name of a request: 512 printable characters.
@@ -119,6 +125,9 @@ class GatewayHandler(APIHandler):
         if not self._headers_written:
             took_ms = round(self.request.request_time() * 1e3)
             self.set_header(PROCESSING_HEADER, str(took_ms))
+            if self.endpoint is not None:
+                for name, value in limit_headers(self.gateway.manager.rate_limits):
+                    self.set_header(name, value)
         return super().flush(include_footers)
 
     def check_host(self) -> bool:

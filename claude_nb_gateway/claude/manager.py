@@ -25,6 +25,7 @@ from . import command
 from .idle import IdleSessions
 from .models import ModelCatalog
 from .process import CLIProcess, end_all
+from .protocol import RateLimits
 from .reaper import Ledger, reap
 from .session import Session
 from .spares import Spares
@@ -147,6 +148,8 @@ class CLIManager(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        #: What the CLI said last of the account's limits, for who asks.
+        self.rate_limits: RateLimits | None = None
         self._sessions: set[Session] = set()
         self._lent: set[Session] = set()
         self._idle = IdleSessions(dismiss=self._dismiss)

@@ -194,6 +194,27 @@ class Result(Struct, tag="result"):
     session_id: str = ""
 
 
+class LimitWindow(Struct, rename="camel"):
+    """How much of what the account may use in a time is used: 1 is all of it."""
+
+    utilization: float | None = None
+    resets_at: int | None = None
+
+
+class RateLimits(Struct, rename="camel"):
+    """What the account of a subscription may still use; times in Unix seconds."""
+
+    status: str = ""
+    resets_at: int | None = None
+    unified_windows: dict[str, LimitWindow] = {}
+
+
+class RateLimitEvent(Struct, tag="rate_limit_event"):
+    """The limits have changed; only with a subscription's login."""
+
+    rate_limit_info: RateLimits
+
+
 class ControlAnswer(Struct):
     """The body of a `ControlResponse`."""
 
@@ -217,7 +238,14 @@ class ControlRequest(Struct, tag="control_request"):
 
 
 Known = (
-    StreamEvent | System | Assistant | User | Result | ControlResponse | ControlRequest
+    StreamEvent
+    | System
+    | Assistant
+    | User
+    | Result
+    | RateLimitEvent
+    | ControlResponse
+    | ControlRequest
 )
 
 
