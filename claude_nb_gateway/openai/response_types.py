@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from .types import ReasoningEffort
 
@@ -127,7 +127,7 @@ class JSONObject(Struct, tag="json_object"):
     """The answer is any JSON object."""
 
 
-class JSONSchemaText(Struct, tag="json_schema", kw_only=True):
+class JSONSchemaText(Struct, tag="json_schema", kw_only=True, omit_defaults=True):
     """The answer is JSON of this schema."""
 
     name: str
@@ -299,7 +299,7 @@ class Response(Struct, kw_only=True):
     tools: list[ResponseFunctionTool] = []
     top_p: float | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
-    usage: ResponseUsage | None = None
+    usage: ResponseUsage | UnsetType = UNSET
     metadata: dict[str, str] = {}
 
 
