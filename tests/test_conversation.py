@@ -295,7 +295,7 @@ async def test_no_slot_is_lost_to_those_who_gave_up_waiting(make, numbered):
     assert await run(manager, "one") == "answer 1"
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.soak)])
 async def test_interleaved_conversations_never_mix(make, model, count):
     def echo_secrets(request):
         return Reply([" ".join(text for role, text in request.turns if role == "user")])

@@ -56,6 +56,7 @@ def test_notebook_passes_strict_nbval(environment, path):
     run(environment, *command, "--override-ini=filterwarnings=", str(path))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_under_papermill(environment, path, tmp_path):
     executed = tmp_path / "executed.ipynb"
@@ -63,6 +64,7 @@ def test_notebook_runs_under_papermill(environment, path, tmp_path):
     assert answers(executed) == answers(path)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_under_nbconvert(environment, path, tmp_path):
     options = ("--to", "notebook", "--execute", "--output", str(tmp_path / "executed"))

@@ -413,7 +413,18 @@ def _joined_to(last: ChatCompletionChunk, chunk: ChatCompletionChunk) -> bool:
         if before and after:
             setattr(old, field, before + after)
             return True
+    if old.tool_calls and new.tool_calls:
+        return _call_goes_on(old.tool_calls[-1], new.tool_calls)
     return False
+
+
+def _call_goes_on(last: ToolCallDelta, more: list[ToolCallDelta]) -> bool:
+    goes_on = [call for call in more if call.index == last.index and not call.id]
+    if len(goes_on) != len(more):
+        return False
+    fragments = [call.function.arguments or "" for call in more]
+    last.function.arguments = "".join([last.function.arguments or "", *fragments])
+    return True
 
 
 class ChatWire:

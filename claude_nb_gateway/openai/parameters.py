@@ -51,7 +51,8 @@ CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
     ),
     refused={
         "n": Refusal(
-            lambda n: n != 1, "Only one choice can be made: send several requests."
+            lambda n: n != 1,
+            "Only one choice can be made: send 1, or several requests.",
         ),
         "modalities": Refusal(lambda kinds: kinds != ["text"], _NOT_TEXT),
         "audio": Refusal(lambda audio: True, _NOT_TEXT),

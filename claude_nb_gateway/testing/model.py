@@ -31,9 +31,6 @@ from tornado.netutil import bind_sockets
 
 Event = dict[str, Any]
 
-# What the CLI says to the model by itself after a cut.
-GOES_ON = "Output token limit hit."
-
 
 @dataclass(frozen=True)
 class ToolUse:
@@ -91,11 +88,6 @@ class RecordedRequest:
     def session(self) -> str:
         """The id of the Claude Code session that asks."""
         return self.headers.get("X-Claude-Code-Session-Id", "")
-
-    @property
-    def goes_on_by_itself(self) -> bool:
-        """Whether the CLI asks for more of an answer that was cut at its limit."""
-        return bool(self.turns) and self.turns[-1][1].startswith(GOES_ON)
 
     @property
     def turns(self) -> list[tuple[str, str]]:
@@ -213,7 +205,8 @@ class ModelServer:
         self.requests: list[RecordedRequest] = []
         self.url = ""
         self._script: deque[Reply] = deque()
-        self._sessions_before: set[str] = set()
+        self._cut: set[str] = set()
+        self._over: set[str] = set()
         self._arrived = threading.Condition()
         self._server: HTTPServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -230,7 +223,7 @@ class ModelServer:
         to those who come after.
         """
         self._script.clear()
-        self._sessions_before.update(request.session for request in self.requests)
+        self._over |= self._cut
         self.requests.clear()
         self.responder = echo
 
@@ -242,12 +235,15 @@ class ModelServer:
 
     def answer(self, request: RecordedRequest) -> Reply:
         """Record `request` and choose its reply."""
-        if request.session in self._sessions_before and request.goes_on_by_itself:
+        if request.session in self._over:
             return Reply(hang="before")
         with self._arrived:
             self.requests.append(request)
             self._arrived.notify_all()
-        return self._script.popleft() if self._script else self.responder(request)
+        reply = self._script.popleft() if self._script else self.responder(request)
+        if reply.stop_reason == "max_tokens":
+            self._cut.add(request.session)
+        return reply
 
     def start(self) -> None:
         """Listen, on the event loop of the calling thread."""

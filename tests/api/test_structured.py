@@ -10,9 +10,7 @@ import pydantic
 import pytest
 
 from claude_nb_gateway.testing.model import Reply, ToolUse
-from claude_nb_gateway.testing.server import running_gateway
 
-from ..conftest import client_of
 from .test_tools import WEATHER, call, echoed, message_of, result, user
 
 SCHEMA = {
@@ -102,13 +100,9 @@ def test_a_model_that_only_talks_at_first(chat, model):
     assert content(chat(user("weather?"))) == {"city": "Oslo"}
 
 
-def test_answer_that_is_cut(tmp_path, model):
-    # A gateway of its own: the CLI may ask once more before it is interrupted.
+def test_answer_that_is_cut(chat, model):
     model.script(Reply(tool_uses=[answer('{"city": "Os')], stop_reason="max_tokens"))
-    with running_gateway(tmp_path, model.url) as gateway, client_of(gateway) as client:
-        completion = client.chat.completions.create(
-            model="sonnet", messages=[user("weather?")], response_format=FORMAT
-        )
+    completion = chat(user("weather?"))
     assert completion.choices[0].finish_reason == "length"
 
 
@@ -181,3 +175,14 @@ def test_schema_that_cannot_be_used_is_refused(chat, json_schema, param):
     with pytest.raises(openai.BadRequestError) as error:
         chat(user("hi"), response_format=wanted)
     assert error.value.param == param
+
+
+def test_the_helper_for_streams_follows(client, model):
+    fragments = answer('{"city": "Oslo", "sky": "rain"}')
+    model.script(Reply(tool_uses=[fragments]))
+    with client.chat.completions.stream(
+        model="sonnet", messages=[user("weather?")], response_format=Weather
+    ) as stream:
+        assert [event.type for event in stream][-1] == "content.done"
+        completion = stream.get_final_completion()
+    assert message_of(completion).parsed == Weather(city="Oslo", sky="rain")

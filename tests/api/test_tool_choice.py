@@ -6,9 +6,7 @@ import openai
 import pytest
 
 from claude_nb_gateway.testing.model import Reply
-from claude_nb_gateway.testing.server import running_gateway
 
-from ..conftest import client_of
 from .test_tools import WEATHER, call, echoed, message_of, result, sessions, user
 
 TIME = {
@@ -154,16 +152,9 @@ def test_one_call_at_a_time(chat, model):
     assert "toolu_2" not in str(model.requests[-1].messages)
 
 
-def test_an_answer_that_was_cut_is_passed_on(tmp_path, model):
-    # A gateway of its own: the CLI may ask once more before it is interrupted.
+def test_an_answer_that_was_cut_is_passed_on(chat, model):
     model.script(Reply(["No"], stop_reason="max_tokens"))
-    with running_gateway(tmp_path, model.url) as gateway, client_of(gateway) as client:
-        answer = client.chat.completions.create(
-            model="sonnet",
-            messages=[user("time?")],
-            tools=[WEATHER, TIME],
-            tool_choice="required",
-        )
+    answer = chat(user("time?"), tool_choice="required").parse()
     assert answer.choices[0].finish_reason == "length"
     assert message_of(answer).content == "No"
 

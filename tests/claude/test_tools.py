@@ -75,7 +75,7 @@ def test_call_is_answered_with_its_result():
     assert call.tool_use_id == "toolu_1"
     source = {"type": "base64", "media_type": "image/png", "data": "QUJD"}
     content = [{"type": "text", "text": "rain"}, {"type": "image", "source": source}]
-    answer = response_to(call, content)["response"]
+    answer = response_to(call, {"content": content})["response"]
     assert answer["request_id"] == "r1"
     assert answer["response"]["mcp_response"]["result"]["content"] == [
         {"type": "text", "text": "rain"},

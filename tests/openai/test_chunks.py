@@ -149,3 +149,22 @@ def test_merging_keeps_text_and_order():
     merged = merge(chunks)
     assert len(merged) == 4
     assert fold(merged, completion_usage(None)) == before
+
+
+def test_pieces_of_one_call_are_merged_and_no_others():
+    builder = ChunkBuilder("sonnet", tools={"mcp__client__f": "f"})
+    messages = [start()]
+    for index, arguments in enumerate(['{"a', '{"b']):
+        block = {"type": "tool_use", "id": f"id{index}", "name": "mcp__client__f"}
+        messages.append(event(p.ContentBlockStart(index, block)))
+        for piece in (arguments, '":', "1}"):
+            delta = p.Delta("input_json_delta", partial_json=piece)
+            messages.append(event(p.ContentBlockDelta(index, delta)))
+    messages.append(stop("tool_use"))
+    chunks = [chunk for message in messages for chunk in builder.feed(message)]
+    before = fold(chunks, completion_usage(None))
+    merged = merge(chunks)
+    assert len(merged) == 4  # role, two calls, the reason
+    assert fold(merged, completion_usage(None)) == before
+    calls = before.choices[0].message.tool_calls
+    assert [call.function.arguments for call in calls] == ['{"a":1}', '{"b":1}']
