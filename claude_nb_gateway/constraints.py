@@ -87,8 +87,11 @@ class CallFilter:
 
     def feed(self, message: Message) -> list[Message]:
         """What can be passed on now that `message` has come."""
-        if self._unchecked is not None:
+        if isinstance(message, System):
+            return [message]
+        if self._unchecked is not None and not _ends_call(message):
             return self._check(self._unchecked, message)
+        self._unchecked = None
         if isinstance(message, Result) and message.is_error:
             self._cut_short = True
         elif isinstance(message, StreamEvent):
@@ -100,8 +103,6 @@ class CallFilter:
             calls = [block.get("id") for block in message.message.content]
             if any(call in self.refused for call in calls):
                 return []
-        if isinstance(message, System):
-            return [message]
         self._held.append(message)
         if self._unchecked is not None:
             self._unchecked.messages.append(self._held.pop())
@@ -177,3 +178,10 @@ class CallFilter:
         if rule.allowed is not None and name not in rule.allowed:
             return False
         return self._shown == 0 or not rule.one_at_a_time
+
+
+def _ends_call(message: Message) -> bool:
+    """Whether a call that is being written will not be written on."""
+    if isinstance(message, StreamEvent):
+        return isinstance(message.event, MessageStart)
+    return isinstance(message, Result)

@@ -106,3 +106,45 @@ def test_a_failed_turn_is_passed_on():
     calls = make(required=True)
     failed = protocol.Result(is_error=True)
     assert passed(calls, [failed]) == [failed]
+
+
+STRICT = {"f": '{"type": "object", "required": ["a"]}'}
+
+
+def strict_call(*fragments, index=0):
+    block = {"type": "tool_use", "id": "f_id", "name": "f"}
+    yield event(protocol.ContentBlockStart, index=index, content_block=block)
+    for fragment in fragments:
+        delta = protocol.Delta("input_json_delta", partial_json=fragment)
+        yield event(protocol.ContentBlockDelta, index=index, delta=delta)
+
+
+def begun():
+    return event(protocol.MessageStart, message=protocol.ApiMessage(id="m"))
+
+
+def test_strict_call_is_kept_back_until_it_is_seen_to_match():
+    calls = make(strict=STRICT)
+    messages = [begun(), *strict_call('{"a"', ": 1}")]
+    assert passed(calls, messages) == []
+    end = event(protocol.ContentBlockStop, index=0)
+    assert calls.feed(end) == [*messages, end]
+
+
+def test_strict_call_that_does_not_match_is_refused():
+    calls = make(strict=STRICT)
+    end = event(protocol.ContentBlockStop, index=0)
+    assert passed(calls, [begun(), *strict_call("{}"), end]) == []
+    assert calls.refused == ["f_id"]
+    assert calls.parameter == "tools"
+    assert "'a' is a required property" in calls.reason
+
+
+@pytest.mark.parametrize(
+    "after", [protocol.Result(is_error=True), begun(), protocol.System("status")]
+)
+def test_what_follows_a_strict_call_that_breaks_off_is_not_lost(after):
+    calls = make(strict=STRICT)
+    passed(calls, [begun(), *strict_call('{"a')])
+    delta = event(protocol.MessageDelta, delta=protocol.Delta(stop_reason="end_turn"))
+    assert after in [*calls.feed(after), *calls.feed(delta)]

@@ -19,7 +19,7 @@ from .base import GatewayHandler, allowed_to
 
 DISTRIBUTION = "claude_nb_gateway"
 
-#: What any request may be answered with instead, and what needs a body.
+#: What any request may be answered with instead, and one that can have a body.
 ERRORS = (400, 401, 403, 404, 405, 429, 500, 502, 503, 504)
 BODY_ERRORS = (413, 415)
 
@@ -211,7 +211,7 @@ def _operation(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
             "x-event-schema": schemas[id(operation.events)],
         }
     answers: dict[str, Any] = {"200": {"description": "OK", "content": content}}
-    errors = ERRORS if operation.request is None else (*ERRORS, *BODY_ERRORS)
+    errors = (*ERRORS, *BODY_ERRORS) if operation.method == "post" else ERRORS
     for status in sorted(errors):
         answers[str(status)] = {
             "description": responses[status],
