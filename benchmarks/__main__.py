@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin
 
+import psutil
 from tornado.httpclient import AsyncHTTPClient
 
 from .model import Order
@@ -33,6 +34,7 @@ from .subjects import (
 QUIET_SECONDS = 3.0  # in which spares are made ready and processes ended
 BOOT_SECONDS = 1.5  # after which a process that was started alone has booted
 AT_ONCE = 12
+SPARES = 4
 LONG = {"deltas": 60, "delay_seconds": 0.03}
 PACED = {"deltas": 200, "delay_seconds": 0.02}
 
@@ -313,6 +315,12 @@ async def together(bench: Bench) -> None:
         ours += await _at_once(bench.ours)
         async with bench.peer() as server:
             peer += await _at_once(server)
+    alone, cpu = [], []
+    for _ in range(5):
+        alone += await _clis_at_once(bench, cpu)
+    name = f"CLI alone, {AT_ONCE} at once, {SPARES} of them booted before"
+    bench.keep(name, alone)
+    bench.keep("CLI alone, from its start to its first token: CPU", cpu)
     sample = bench.keep(f"{AT_ONCE} fresh at once", ours)
     other = bench.keep(f"claude-code-openai, {AT_ONCE} fresh at once", peer)
     name = f"{AT_ONCE} fresh conversations at once, to the first token"
@@ -325,6 +333,35 @@ async def _at_once(server: Server) -> list[float]:
     answers = await asyncio.gather(*asked)
     assert {len(answer.content.split()) for answer in answers} == {61}
     return first_tokens(answers)
+
+
+async def _clis_at_once(bench: Bench, cpu_ms: list[float]) -> list[float]:
+    """What no gateway can do better: nothing but the CLI, as many as fit start.
+
+    Those that are not there before start one on each core, in turn.
+    """
+    booted = [await bench.cli() for _ in range(SPARES)]
+    cores = asyncio.Semaphore(os.cpu_count() or 1)
+    begun = time.monotonic()
+    processes = []
+
+    async def one(process: CLIAlone | None) -> Answer:
+        if process is not None:
+            return await process.ask(order(**LONG))
+        async with cores:
+            process = await bench.cli(booted=False)
+            processes.append(process)
+            answer = asyncio.ensure_future(process.ask(order(**LONG)))
+            await process.speaks.wait()
+            spent = psutil.Process(process.process.pid).cpu_times()
+            cpu_ms.append((spent.user + spent.system) * 1e3)
+        return await answer
+
+    starting = [None] * (AT_ONCE - SPARES)
+    answers = await asyncio.gather(*map(one, [*booted, *starting]))
+    for process in [*booted, *processes]:
+        await process.stop()
+    return [(answer.texts()[0][0] - begun) * 1e3 for answer in answers]
 
 
 async def together_again(bench: Bench) -> None:
@@ -459,6 +496,11 @@ loopback that answers at once. What is compared are the ratios: the times are th
 one machine. The client that measures shares its cores.
 
 {bounds}
+
+What many fresh conversations at once can reach is what the CLI can: a process takes
+most of a second of a core to its first token. *CLI alone, {AT_ONCE} at once* has nothing
+but processes that are spoken to directly, {SPARES} booted before and the others started
+one on each core: no gateway can be faster with as many spares.
 
 Medians, and where 10 and 90 of a hundred lie:
 

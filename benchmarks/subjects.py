@@ -115,6 +115,7 @@ class CLIAlone:
 
     process: asyncio.subprocess.Process
     answered: int = 0
+    speaks: asyncio.Event = field(default_factory=asyncio.Event)
     _read: bytes = b""
 
     @classmethod
@@ -162,6 +163,8 @@ class CLIAlone:
             data = await self.process.stdout.read(READ_BYTES)
             answer.arrivals.append((time.monotonic(), data))
             self._read = (self._read + data)[-READ_BYTES:]
+            if b'"text_delta"' in self._read:
+                self.speaks.set()
         return answer
 
     def _result(self) -> dict[str, Any]:

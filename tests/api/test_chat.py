@@ -173,6 +173,8 @@ def test_image_reaches_the_model(ask, model):
     (turn,) = model.requests[0].messages
     (image,) = [b for b in turn["content"] if b["type"] == "image"]
     assert image["source"] == {"type": "base64", "media_type": "image/png", "data": PNG}
+    # The CLI keeps a copy of an image that is typed in, and tells the model where.
+    assert [b["type"] for b in turn["content"]] == ["text", "image"]
 
 
 def test_thinking_is_reasoning_content(ask, model):
