@@ -147,7 +147,11 @@ class ResponseStore(LoggingConfigurable):
 
     async def close(self) -> None:
         """Stop whatever is being made in the background."""
-        tasks = [s.task for s in self._stored.values() if s.task is not None]
+        tasks = [
+            stored.task
+            for stored in self._stored.values()
+            if stored.task is not None and stored.response.background
+        ]
         for task in tasks:
             task.cancel()
         if tasks:

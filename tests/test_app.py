@@ -271,3 +271,16 @@ def test_strict_about_what_has_no_effect(tmp_path, model):
         with client_of(gateway) as client, pytest.raises(openai.BadRequestError) as bad:
             client.chat.completions.create(model="sonnet", messages=[], temperature=0.5)
         assert bad.value.param == "temperature"
+
+
+def test_response_in_the_background_ends_with_the_server(tmp_path, model):
+    model.script(Reply(["never"], hang="before"))
+    with running_gateway(tmp_path, model.url) as gateway:
+        with client_of(gateway) as client:
+            client.responses.create(model="sonnet", input="q", background=True)
+            model.wait_for_request()
+        processes = gateway.cli_processes
+        assert processes
+        assert gateway.stop() == 0
+        assert not any(process.is_running() for process in processes)
+        assert "Traceback" not in "".join(gateway.log)

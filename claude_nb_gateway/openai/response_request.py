@@ -217,24 +217,12 @@ def chat_request(
     InvalidRequest
         An item is none that can be taken.
     """
-    messages: list[ChatMessage] = []
-    paths: list[str] = []
-    if request.instructions:
-        messages.append(SystemMessage(request.instructions))
-        paths.append("instructions")
     named = [("previous_response_id", item) for item in before]
     named += [(f"input[{index}]", item) for index, item in enumerate(items)]
-    for path, raw in named:
-        message = _message(_item(raw, path), path)
-        if message is None:
-            continue
-        if isinstance(message, AssistantMessage) and messages:
-            last = messages[-1]
-            if isinstance(last, AssistantMessage):
-                _join(last, message)
-                continue
-        messages.append(message)
-        paths.append(path)
+    messages, paths = _messages(named)
+    if request.instructions:
+        messages.insert(0, SystemMessage(request.instructions))
+        paths.insert(0, "instructions")
     effort = request.reasoning.effort if request.reasoning else None
     chat = ChatCompletionRequest(
         messages=messages,
@@ -251,6 +239,24 @@ def chat_request(
         response_format=_format(request.text),
     )
     return chat, paths
+
+
+def _messages(
+    items: Sequence[tuple[str, Item]],
+) -> tuple[list[ChatMessage], list[str]]:
+    messages: list[ChatMessage] = []
+    paths: list[str] = []
+    for path, raw in items:
+        message = _message(_item(raw, path), path)
+        if message is None:
+            continue
+        last = messages[-1] if messages else None
+        if isinstance(message, AssistantMessage) and isinstance(last, AssistantMessage):
+            _join(last, message)
+            continue
+        messages.append(message)
+        paths.append(path)
+    return messages, paths
 
 
 def _item(raw: Item, path: str) -> InputItem:

@@ -6,6 +6,7 @@ import json
 
 import httpx2
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 from claude_nb_gateway.testing.model import Reply
 
@@ -39,7 +40,10 @@ def post(gateway):
 def events(answer):
     lines = [line for line in answer.text.split("\n\n") if line]
     assert lines[-1] == "data: [DONE]"
-    return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    found = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    for event in found:
+        ChatCompletionChunk.model_validate(event, strict=True)
+    return found
 
 
 def test_jupyternaut(post, model):

@@ -332,3 +332,13 @@ def test_answer_has_the_official_shape(client, model):
         model="sonnet", input="q", tools=[WEATHER], reasoning={"effort": "low"}
     )
     Response.model_validate_json(answer.content, strict=True)
+
+
+def test_two_may_go_on_from_one_response(client, respond, model):
+    first = respond("a beginning of its own")
+    both = [
+        respond(text, previous_response_id=first.id, stream=True)
+        for text in ("left", "right")
+    ]
+    answers = [list(stream)[-1].response.output_text for stream in both]
+    assert answers == ["left", "right"]
