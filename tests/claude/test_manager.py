@@ -132,7 +132,9 @@ async def test_process_for_who_has_just_given_up_is_not_lost(make):
     asked.cancel()
     manager._settle(started)
     await asyncio.wait([asked])
-    assert started in await spares(manager, 2)
+    # It is one spare too many where others were ready before it.
+    kept, owned = manager._spares._sessions, manager._sessions
+    await until(lambda: started in kept or started not in owned)
 
 
 async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
