@@ -497,10 +497,10 @@ one machine. The client that measures shares its cores.
 
 {bounds}
 
-What many fresh conversations at once can reach is what the CLI can: a process takes
-most of a second of a core to its first token. *CLI alone, {AT_ONCE} at once* is nothing
-but processes that are spoken to directly, {SPARES} booted before and the others started
-one on each core: no gateway can be faster with as many spares.
+What many fresh conversations at once can reach is what the CLI can, since each takes
+the start of a process. *CLI alone, {AT_ONCE} at once* is nothing but processes that are
+spoken to directly, {SPARES} booted before and the others started one on each core: no
+gateway can be faster with as many spares.
 
 Medians, and where 10 and 90 of a hundred lie:
 
