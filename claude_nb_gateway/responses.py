@@ -61,6 +61,7 @@ class ResponseStore(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._stored: OrderedDict[str, StoredResponse] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
 
     def add(self, stored: StoredResponse, size_bytes: int) -> None:
@@ -143,19 +144,17 @@ class ResponseStore(LoggingConfigurable):
 
     def run(self, stored: StoredResponse, work: Coroutine[Any, Any, None]) -> None:
         """Make a response in the background, with `work`."""
-        stored.task = asyncio.create_task(work)
+        stored.task = task = asyncio.create_task(work)
+        # One that is deleted is still to be waited for.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Stop whatever is being made in the background."""
-        tasks = [
-            stored.task
-            for stored in self._stored.values()
-            if stored.task is not None and stored.response.background
-        ]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _forget_old(self) -> None:
         deadline = time.monotonic() - self.retention_seconds

@@ -102,14 +102,21 @@ class AnsweringHandler(GatewayHandler):
         stream: bool,
     ) -> None:
         """Ask, and finish the response with the answer."""
+        if not stream:
+            await self.fill(wire, conversation, builder)
+            self.send_json(wire.whole())
+            return
         async with aclosing(self.chunks(conversation, builder)) as chunks:  # type: ignore[type-var]
-            if stream:
-                await self._stream(chunks, wire)
-                return
+            await self._stream(chunks, wire)
+
+    async def fill(
+        self, wire: Wire, conversation: Conversation, builder: ChunkBuilder
+    ) -> None:
+        """Ask, and let `wire` have the whole answer."""
+        async with aclosing(self.chunks(conversation, builder)) as chunks:  # type: ignore[type-var]
             async for batch in chunks:
                 for chunk in batch:
                     wire.feed(chunk)
-        self.send_json(wire.whole())
 
     async def chunks(self, conversation: Conversation, builder: ChunkBuilder) -> Chunks:
         """The chunks of the answer to `conversation`, in batches."""

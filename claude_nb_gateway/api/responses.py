@@ -115,9 +115,7 @@ class ResponsesHandler(AnsweringHandler):
         builder: ChunkBuilder,
     ) -> None:
         try:
-            async for batch in self.chunks(conversation, builder):
-                for chunk in batch:
-                    wire.feed(chunk)
+            await self.fill(wire, conversation, builder)
         except asyncio.CancelledError:
             wire.cancel()
             raise

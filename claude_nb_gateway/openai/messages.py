@@ -66,7 +66,8 @@ def conversation_of(
             "The last of `messages` with any content must be the user's.",
             param="messages",
         )
-    rule = rule_of(request)
+    tools = tools_of(request)
+    rule = rule_of(request, tools)
     effort = request.reasoning_effort
     return Conversation(
         Opening(
@@ -78,7 +79,7 @@ def conversation_of(
             ),
             effort=_EFFORTS.get(effort, effort) if effort else None,
             principal=principal,
-            tools=tools_of(request),
+            tools=tools,
             schema=schema_of(request),
         ),
         history=tuple(turns[:-1]),

@@ -46,9 +46,8 @@ def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
     return () if choice == "none" and not called else tools
 
 
-def rule_of(request: ChatCompletionRequest) -> CallRule | None:
-    """What `request` demands of the answer's calls, None for nothing."""
-    tools = tools_of(request)
+def rule_of(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> CallRule | None:
+    """What `request`, with `tools`, demands of the answer's calls, None for nothing."""
     choice = request.tool_choice
     one_at_a_time = request.parallel_tool_calls is False
     strict = {
