@@ -3,7 +3,11 @@
 GatewayError
 ├── InvalidRequest            the caller's mistake: names the field and the remedy
 │   ├── ModelNotFound         no such model; names what exists
-│   └── ResponseNotFound      no such stored response, or none any more
+│   ├── ResponseNotFound      no such stored response, or none any more
+│   ├── ProjectNotFound       no such project, or its directory is gone
+│   └── SessionNotFound       no such session
+├── NotAllowed                the caller may not do this
+├── SessionBusy               the session is in the middle of a turn of another
 ├── TooBusy                   the ceiling is reached; says when to try again
 ├── CLIError                  the Claude Code CLI on this machine
 │   ├── CLINotFound           there is none
@@ -12,6 +16,7 @@ GatewayError
 │   ├── CLITimeout            it did not answer in time
 │   └── ProtocolError         it said something that cannot be understood
 ├── ConstraintUnmet           the model did not do what was asked, told twice
+├── StoreUnavailable          the database cannot be used; says what to do about it
 └── UpstreamError             the model's API refused, failed or broke off
 
 The text of every error may be shown to a client: it never holds a path, an
@@ -69,6 +74,53 @@ class ResponseNotFound(InvalidRequest):
         )
 
 
+class ProjectNotFound(InvalidRequest):
+    """There is no such project; the message says how it can be had."""
+
+    def __init__(self, message: str, *, code: str = "project_not_found") -> None:
+        super().__init__(message, param="project_id", code=code)
+
+    @classmethod
+    def gone(cls, name: str) -> ProjectNotFound:
+        """The directory of the project `name` is not there any more."""
+        return cls(
+            f"The directory of the project {name!r} is gone: it was renamed, moved or "
+            "deleted. Put it back, or PATCH the project's `path`, or DELETE the "
+            "project.",
+            code="project_directory_missing",
+        )
+
+
+class SessionNotFound(InvalidRequest):
+    """There is no such session for the caller."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"There is no session {session_id!r}. GET /v1/sessions lists them, POST "
+            "makes one.",
+            param="session_id",
+            code="session_not_found",
+        )
+
+
+class NotAllowed(GatewayError):
+    """The caller is known, and may not do this; `code` says what it is about."""
+
+    def __init__(self, message: str, *, code: str = "not_allowed") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SessionBusy(GatewayError):
+    """Another request has the session, or had it for too long to wait."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"The session {session_id!r} is in the middle of a turn. Try again when "
+            "that has ended, or POST to its /interrupt."
+        )
+
+
 class TooBusy(GatewayError):
     """All processes are taken; `retry_after_seconds` is an honest guess."""
 
@@ -122,6 +174,10 @@ class UpstreamError(GatewayError):
     def __init__(self, message: str, *, status: int | None, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.status = status
+
+
+class StoreUnavailable(GatewayError):
+    """The database of projects, sessions and keys cannot be read or written."""
 
 
 class ConstraintUnmet(GatewayError):

@@ -1,13 +1,15 @@
 """The CLI's command line and environment. Pure: no process is started here.
 
-Why each flag and variable is there was seen on Claude Code 2.1.330.
+Why each flag and variable is there was seen on Claude Code 2.1.330 and 2.1.331.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+from .profile import PLAIN, Boot, Profile
 from .tools import SERVER
 
 STREAM_JSON = (
@@ -20,22 +22,28 @@ STREAM_JSON = (
     "--include-partial-messages",
 )
 
-# No tools but the client's own, which run there. No settings, CLAUDE.md, MCP servers
-# or transcripts of the user's.
-# `--tools` comes last: it takes every word that follows it.
+# The client's own functions, which run there, need no leave.
+CLIENT_TOOLS = ("--allowedTools", f"mcp__{SERVER}")
+
+# No tools but the client's. No settings, CLAUDE.md or MCP servers of the user's.
 PURE_CHAT = (
     "--restricted",
     "--strict-mcp-config",
-    "--no-session-persistence",
     "--permission-mode",
     "dontAsk",
-    "--allowedTools",
-    f"mcp__{SERVER}",
     "--setting-sources",
     "",
-    "--tools",
-    "",
 )
+
+# A folder is code: at the start of a process its settings run hooks, start MCP
+# servers, redirect requests and call helpers for keys. Overriding those one by one
+# leaves some (`apiKeyHelper`, seen); leaving out its settings leaves none, but its
+# CLAUDE.md neither, which an additional directory still has.
+UNTRUSTED = ("--strict-mcp-config", "--setting-sources", "user")
+MEMORY = ("--add-dir", ".")
+MEMORY_VARIABLE = "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD"
+
+TRUSTED = ("--setting-sources", "user,project,local")
 
 QUIET = {
     "DISABLE_AUTOUPDATER": "1",
@@ -43,9 +51,6 @@ QUIET = {
 }
 
 FAITHFUL = {
-    # A prompt that is too long is the client's to shorten: the CLI would put a
-    # summary of its own in the place of the conversation.
-    "DISABLE_COMPACT": "1",
     # Every function is offered, and no placeholder for hidden ones beside them.
     "ENABLE_TOOL_SEARCH": "false",
     # A refusal is the answer; the CLI would ask once more in other words.
@@ -54,6 +59,13 @@ FAITHFUL = {
     # and the client would read the beginning twice.
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
 }
+
+# A prompt that is too long is the client's to shorten: the CLI would put a summary of
+# its own in the place of the conversation. A session is the CLI's own.
+WHOLE_HISTORY = {"DISABLE_COMPACT": "1"}
+
+# A resumed session would keep the system prompt of its first process.
+OWN_PROMPT = {"CLAUDE_CODE_HOST_PROMPT_SUPERSEDES_RECORD": "1"}
 
 #: Variables of the server's that no child may see, as shell patterns.
 SECRETS = (
@@ -70,9 +82,45 @@ SECRETS = (
 NESTING = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
-def chat_command(cli: str) -> list[str]:
-    """The command of a process that only chats, for any system prompt and model."""
-    return [cli, *STREAM_JSON, *PURE_CHAT]
+def command_for(cli: str, boot: Boot, unreadable: Iterable[str] = ()) -> list[str]:
+    """The command of a process, for any system prompt and model.
+
+    The tools that read files read none below the directories `unreadable`.
+    """
+    profile = boot.profile
+    words = [cli, *STREAM_JSON, *_session(boot)]
+    if profile.directory:
+        words += _project(profile, unreadable)
+    else:
+        words += PURE_CHAT
+    # These take every word that follows them.
+    allowed = [*CLIENT_TOOLS, *profile.allowed]
+    return [*words, *allowed, "--tools", ",".join(profile.tools)]
+
+
+def _session(boot: Boot) -> list[str]:
+    if not boot.session_id:
+        return ["--no-session-persistence"]
+    return ["--resume" if boot.resumed else "--session-id", boot.session_id]
+
+
+def _project(profile: Profile, unreadable: Iterable[str]) -> list[str]:
+    denied = [f"{tool}(/{path}/**)" for path in unreadable for tool in ("Read", "Edit")]
+    settings = {"permissions": {"deny": denied}}
+    words = ["--permission-mode", profile.permission_mode]
+    words += ["--settings", json.dumps(settings)]
+    if profile.trusted:
+        return [*words, *TRUSTED]
+    return [*words, *UNTRUSTED, *(MEMORY if profile.memory else ())]
+
+
+def variables_for(boot: Boot) -> dict[str, str]:
+    """What the environment of such a process has beside that of any other."""
+    profile = boot.profile
+    variables = OWN_PROMPT if boot.session_id else WHOLE_HISTORY
+    if profile.directory and profile.memory and not profile.trusted:
+        return {**variables, MEMORY_VARIABLE: "1"}
+    return variables
 
 
 def child_environment(
@@ -81,6 +129,7 @@ def child_environment(
     extra: Mapping[str, str],
     max_retries: int,
     secrets: Iterable[str] = SECRETS,
+    boot: Boot = PLAIN,
 ) -> dict[str, str]:
     """The environment of a CLI process: `inherited` less what is not its business.
 
@@ -93,4 +142,5 @@ def child_environment(
         if not any(fnmatchcase(name, pattern) for pattern in hidden)
     }
     retries = {"CLAUDE_CODE_MAX_RETRIES": str(max_retries)}
-    return {**kept, **QUIET, **FAITHFUL, **retries, **extra}
+    own = variables_for(boot)
+    return {**kept, **QUIET, **FAITHFUL, **own, **retries, **extra}

@@ -40,15 +40,37 @@ class IdleSessions:
         timer = loop.call_later(timeout_seconds, self._expire, session)
         self._waiting.append(_Waiting(session, digest, timer))
 
-    def take(self, digests: Iterable[bytes]) -> tuple[int, Session] | None:
-        """A session at the last of `digests` that any stands at, and its index."""
+    def take(
+        self,
+        digests: Iterable[bytes],
+        free: Callable[[Session], bool] = lambda session: True,
+    ) -> tuple[int, Session] | None:
+        """A session at the last of `digests` that any stands at, and its index.
+
+        Only those count that are `free`.
+        """
         wanted = {digest: index for index, digest in enumerate(digests)}
-        found = [w for w in self._waiting if w.digest in wanted]
+        found = [w for w in self._waiting if w.digest in wanted and free(w.session)]
         if not found:
             return None
         waiting = max(found, key=lambda w: wanted[w.digest])
         self._remove(waiting)
         return wanted[waiting.digest], waiting.session
+
+    def take_named(self, session_id: str) -> Session | None:
+        """The session with the transcript `session_id`, wherever it stands."""
+        for waiting in self._waiting:
+            if waiting.session.boot.session_id == session_id:
+                self._remove(waiting)
+                return waiting.session
+        return None
+
+    def take_where(self, unwanted: Callable[[Session], bool]) -> list[Session]:
+        """All sessions that are `unwanted`."""
+        found = [w for w in self._waiting if unwanted(w.session)]
+        for waiting in found:
+            self._remove(waiting)
+        return [waiting.session for waiting in found]
 
     def take_oldest(self) -> Session | None:
         """The session least recently used, None if there is none."""

@@ -1,20 +1,35 @@
-"""Start a program that ends when its parent does: `launch.py PARENT COMMAND…`.
+"""Start a program that ends when its parent does: `launch.py PARENT PLACE KIND CMD…`.
 
-Run as a script, in the child, before the program takes its place. On Linux it
-asks the kernel for SIGTERM at the parent's death (`prctl(2)`,
+Run as a script, in the child, before the program takes its place. PARENT is the
+process id of who starts it, PLACE the device and inode (``DEV:INO``) of the directory
+it must be in, or ``-`` for any: between the check of a path and the start in it, the
+path may have come to lead elsewhere. KIND is ``alone``, or ``guarded`` for a program
+that starts others.
+
+On Linux the kernel is asked for SIGTERM at the parent's death (`prctl(2)`,
 PR_SET_PDEATHSIG). The request outlives `exec` and is bound to the *thread* that
-started the child: start it from one that lives as long as the server.
+started the child: start it from one that lives as long as the server. A guarded
+program gets a guard between it and the parent: it becomes the parent of whatever the
+program leaves behind (PR_SET_CHILD_SUBREAPER), and ends that with it.
 
 A `preexec_fn` would do the same by forking a multi-threaded server, which can
 deadlock and which Python 3.12 warns of.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+# The exit status of a program that was not started, since its directory is another.
+WRONG_PLACE = 97
+
+# The CLI ends its shells within this time of a SIGTERM, and then itself.
+GRACE_SECONDS = 1.6
 
 
 def hold_open(fd: int) -> None:
@@ -27,14 +42,83 @@ def hold_open(fd: int) -> None:
     os.set_inheritable(reader, True)
 
 
+def end_with(parent: int) -> None:
+    """Have this process sent SIGTERM when `parent` dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the signal was armed
+        sys.exit(1)
+
+
+def check_place(place: str) -> None:
+    """End unless the working directory is the one named."""
+    here = os.stat(".")
+    if place not in ("-", f"{here.st_dev}:{here.st_ino}"):
+        sys.exit(WRONG_PLACE)
+
+
+def guard(command: list[str]) -> None:
+    """Run `command`, and end with it, together with all that it leaves behind."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    # Blocked, they are waited for below, and none can come between two steps.
+    watched = {signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    own = os.getpid()
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+        end_with(own)
+        os.execv(command[0], command)  # noqa: S606 - no shell is what we want
+    status = _follow(child, watched)
+    for left in iter(_children, []):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+def _follow(child: int, watched: set[signal.Signals]) -> int:
+    told = False
+    while True:
+        if told:
+            came = signal.sigtimedwait(watched, GRACE_SECONDS)
+        else:
+            came = signal.sigwaitinfo(watched)
+        if came is None:
+            os.kill(child, signal.SIGKILL)
+        elif came.si_signo == signal.SIGTERM:
+            told = True
+            os.kill(child, signal.SIGTERM)
+        for pid, status in iter(_reaped, None):
+            if pid == child:
+                return os.waitstatus_to_exitcode(status)
+
+
+def _reaped() -> tuple[int, int] | None:
+    with contextlib.suppress(ChildProcessError):
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        return (pid, status) if pid else None
+    return None
+
+
+def _children() -> list[int]:
+    own = os.getpid()
+    with open(f"/proc/{own}/task/{own}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
 def main() -> None:
-    """Arm the signal and become the command."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
+    """Arm the signal and become the command, or its guard."""
+    parent, place, kind, command = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+    check_place(place)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with(int(parent))
         hold_open(1)
         hold_open(2)
-    if os.getppid() != parent:  # it died before the signal was armed
+        if kind == "guarded":
+            guard(command)
+    elif os.getppid() != int(parent):
         sys.exit(1)
     os.execv(command[0], command)  # noqa: S606 - no shell is what we want
 

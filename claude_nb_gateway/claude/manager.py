@@ -8,28 +8,36 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
-from jupyter_core.paths import jupyter_runtime_dir
+from jupyter_core.paths import (
+    jupyter_config_dir,
+    jupyter_data_dir,
+    jupyter_runtime_dir,
+)
 from traitlets import Dict, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from .. import metrics
-from ..errors import CLINotFound, GatewayError, TooBusy
+from ..errors import CLINotFound, GatewayError, SessionBusy, TooBusy
 from . import command
 from .idle import IdleSessions
 from .models import ModelCatalog
 from .process import CLIProcess, end_all
+from .profile import CHAT, PLAIN, Boot
 from .protocol import RateLimits
 from .reaper import Ledger, reap
 from .session import Session
 from .spares import Spares
+from .transcripts import Transcripts
 from .turns import Opening
+from .writers import Writers
 
 PROCESS_BYTES = 200 * 2**20
 # Spares are replaced when no conversation has begun for so long, since starting
@@ -51,6 +59,16 @@ class Lease:
     session: Session
     turns_held: int = 0
     stands_at: bytes | None = None
+
+
+@dataclass(eq=False)
+class _Place:
+    """A place in the line of those who wait for a process started as `boot` says."""
+
+    boot: Boot
+    taken_by: asyncio.Future[Session] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class CLIManager(LoggingConfigurable):
@@ -129,6 +147,12 @@ class CLIManager(LoggingConfigurable):
     line_limit_bytes = Integer(
         64 * 2**20, config=True, help="The longest line accepted from the CLI."
     )
+    session_wait_seconds = Float(
+        60.0,
+        config=True,
+        help="""How long a request waits for a session that is in the middle of a turn
+        of another request, before it is refused with 409. 0 refuses at once.""",
+    )
     api_max_retries = Integer(
         0,
         config=True,
@@ -160,9 +184,10 @@ class CLIManager(LoggingConfigurable):
             min(self.max_spare_processes, places),
             dismiss=self._dismiss,
         )
-        self._line: deque[asyncio.Future[Session]] = deque()
+        self._line: deque[_Place] = deque()
         self._places_taken = 0
-        self._starting = 0
+        self._starting: list[Boot] = []
+        self._writers = Writers()
         self._booting = 0
         self._refilling = False
         self._ending: set[Session] = set()
@@ -186,7 +211,7 @@ class CLIManager(LoggingConfigurable):
     def processes_by_kind(self) -> dict[str, int]:
         """How many processes there are: starting, spare, idle, busy, ending."""
         counted = {
-            "starting": self._starting,
+            "starting": len(self._starting),
             "spare": len(self._spares),
             "idle": len(self._idle),
             "busy": len(self._lent),
@@ -234,18 +259,89 @@ class CLIManager(LoggingConfigurable):
         CLINotFound
             There is no CLI to start.
         """
-        found = self._idle.take(digests)
+        found = self._idle.take(
+            digests, lambda session: self._writers.free(session.boot.session_id)
+        )
         if found is not None:
             lease = Lease(found[1], turns_held=found[0] + 1)
             metrics.SESSIONS.labels("live").inc()
         else:
-            lease = Lease(await self._claim(opening))
-        self._lent.add(lease.session)
-        try:
+            lease = Lease(await self._claim(_boot_for(opening), opening))
+        self._writers.begin(lease.session.boot.session_id)
+        with self._lent_out(lease):
             yield lease
-        finally:
-            self._lent.discard(lease.session)
-            self._take_back(lease)
+
+    @contextlib.asynccontextmanager
+    async def named_session(
+        self, opening: Opening, session_id: str
+    ) -> AsyncIterator[Lease]:
+        """Lend the session `session_id`, with all that its transcript says.
+
+        Its own process is taken, if there is one and nobody else has written to the
+        transcript since; otherwise one is started that goes on from it, or begins it.
+        A session that is kept afterwards stands where only its id leads.
+
+        Raises
+        ------
+        SessionBusy
+            Another turn of it did not end within `session_wait_seconds`.
+        TooBusy, CLINotFound
+            See `session`.
+        """
+        try:
+            await self._writers.wait(session_id, self.session_wait_seconds)
+        except TimeoutError:
+            raise SessionBusy(session_id) from None
+        try:
+            lease = Lease(await self._find(opening, session_id))
+        except BaseException:
+            self._writers.end(session_id)
+            raise
+        with self._lent_out(lease):
+            yield lease
+
+    async def interrupt(self, session_id: str) -> bool:
+        """Stop the turn that the session is in; returns whether there was one.
+
+        Its request is answered with what the model had said by then.
+        """
+        for session in self._lent:
+            if session.boot.session_id == session_id and session.in_turn:
+                await session.control("interrupt")
+                return True
+        return await self.release(session_id)
+
+    async def release(self, session_id: str) -> bool:
+        """End the session's idle process, if it has one; returns whether it had."""
+        session = self._idle.take_named(session_id)
+        if session is not None:
+            await self._retire(session)
+        return session is not None
+
+    async def release_directory(self, directory: str) -> None:
+        """End all idle processes that run in `directory`: it may do less now."""
+        found = self._idle.take_where(
+            lambda session: session.boot.profile.directory == directory
+        )
+        for session in found:
+            await self._retire(session)
+
+    @property
+    def transcripts(self) -> Transcripts:
+        """The transcripts of the sessions that the processes have."""
+        environment = {**os.environ, **self.cli_env}
+        directory = environment.get("CLAUDE_CONFIG_DIR") or os.path.join(
+            environment.get("HOME") or os.path.expanduser("~"), ".claude"
+        )
+        return Transcripts(Path(directory))
+
+    @staticmethod
+    def sessions_directory() -> str:
+        """Where the sessions without a project run: a private one, made if missing."""
+        path = Path(os.path.realpath(jupyter_data_dir())) / "claude_nb_gateway"
+        path /= "sessions"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return str(path)
 
     async def open(
         self,
@@ -289,7 +385,7 @@ class CLIManager(LoggingConfigurable):
                 timer.cancel()
         while self._line:
             refused = TooBusy("The server is shutting down.", retry_after_seconds=5)
-            self._line.popleft().set_exception(refused)
+            self._line.popleft().taken_by.set_exception(refused)
         while self._idle.take_oldest() is not None:
             pass  # its timer is stopped; it is ended with all others
         for session in list(self._sessions):
@@ -315,13 +411,57 @@ class CLIManager(LoggingConfigurable):
         about = await session.initialize(opening)
         self.models.update(about.get("models", []))
 
-    async def _claim(self, opening: Opening | None) -> Session:
-        self._expect_more()
-        spare = self._spares.take(opening)
-        if spare is not None:
-            metrics.SESSIONS.labels("prepared" if spare.opening else "spare").inc()
-            return spare
-        place = asyncio.get_running_loop().create_future()
+    @contextlib.contextmanager
+    def _lent_out(self, lease: Lease) -> Iterator[None]:
+        self._lent.add(lease.session)
+        try:
+            yield
+        finally:
+            self._lent.discard(lease.session)
+            self._take_back(lease)
+
+    async def _find(self, opening: Opening, session_id: str) -> Session:
+        live = self._idle.take_named(session_id)
+        try:
+            if live is not None:
+                if live.fits(opening) and not await self._moved(live):
+                    metrics.SESSIONS.labels("live").inc()
+                    return live
+                await self._retire(live)
+        except BaseException:
+            if live is not None:
+                self._dismiss(live)
+            raise
+        # One that is still ending may still be writing.
+        for session in list(self._sessions):
+            if session.boot.session_id == session_id:
+                await self._close(session)
+        tail = await self._tail(opening.profile.directory, session_id)
+        boot = Boot(opening.profile, session_id, resumed=tail is not None)
+        started = await self._claim(boot, opening)
+        started.known.add(tail or "")
+        return started
+
+    async def _moved(self, session: Session) -> bool:
+        boot = session.boot
+        tail = await self._tail(boot.profile.directory, boot.session_id)
+        return (tail or "") not in session.known
+
+    async def _tail(self, directory: str, session_id: str) -> str | None:
+        def read() -> str | None:
+            where = directory or self.sessions_directory()
+            return self.transcripts.tail(where, session_id)
+
+        return await asyncio.to_thread(read)
+
+    async def _claim(self, boot: Boot, opening: Opening | None) -> Session:
+        if boot == PLAIN:
+            self._expect_more()
+            spare = self._spares.take(opening)
+            if spare is not None:
+                metrics.SESSIONS.labels("prepared" if spare.opening else "spare").inc()
+                return spare
+        place = _Place(boot)
         self._line.append(place)
         self._start_more()
         try:
@@ -330,15 +470,15 @@ class CLIManager(LoggingConfigurable):
         except BaseException:
             if place in self._line:
                 self._line.remove(place)
-            elif place.done() and place.exception() is None:
-                self._own(self._offer(place.result()))
+            elif place.taken_by.done() and place.taken_by.exception() is None:
+                self._own(self._offer(place.taken_by.result()))
             raise
         metrics.SESSIONS.labels("started").inc()
         return session
 
-    async def _wait_in_line(self, place: asyncio.Future[Session]) -> Session:
-        await asyncio.wait([place], timeout=self.queue_timeout_seconds)
-        if place in self._line and self._line.index(place) >= self._starting:
+    async def _wait_in_line(self, place: _Place) -> Session:
+        await asyncio.wait([place.taken_by], timeout=self.queue_timeout_seconds)
+        if place in self._line and not self._is_starting(place):
             raise TooBusy(
                 f"All {self.max_processes} Claude processes of the server are busy. "
                 "Try again later.",
@@ -346,14 +486,25 @@ class CLIManager(LoggingConfigurable):
             )
         # One is starting for it, which takes a bounded time. Awaited itself, the
         # place would be cancelled with its request, while a process is put there.
-        await asyncio.wait([place])
-        return place.result()
+        await asyncio.wait([place.taken_by])
+        return place.taken_by.result()
+
+    def _is_starting(self, place: _Place) -> bool:
+        alike = [other for other in self._line if other.boot == place.boot]
+        return alike.index(place) < self._starting.count(place.boot)
+
+    def _next_in_line(self, boot: Boot) -> _Place | None:
+        # A started process goes to who has waited longest for one like it.
+        for place in self._line:
+            if place.boot == boot:
+                self._line.remove(place)
+                return place
+        return None
 
     def _settle(self, session: Session) -> None:
-        # A started process goes to who has waited longest.
-        if self._line:
-            self._line.popleft().set_result(session)
-        elif self._closing or self._spares.missing <= 0:
+        if place := self._next_in_line(session.boot):
+            place.taken_by.set_result(session)
+        elif session.boot != PLAIN or self._closing or self._spares.missing <= 0:
             self._dismiss(session)
         else:
             self._spares.put(session)
@@ -368,12 +519,15 @@ class CLIManager(LoggingConfigurable):
         cores = os.cpu_count() or 1
         at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._booting
         room = self.max_processes - self._places_taken
-        wanted = len(self._line) + spares - self._starting
-        for _ in range(min(wanted, at_once, room)):
-            self._starting += 1
+        wanted = [place.boot for place in self._line] + [PLAIN] * spares
+        for boot in self._starting:
+            if boot in wanted:
+                wanted.remove(boot)
+        for boot in wanted[: max(min(at_once, room), 0)]:
+            self._starting.append(boot)
             self._booting += 1
             self._places_taken += 1
-            self._own(self._start_one())
+            self._own(self._start_one(boot))
         self._refilling = spares > 0
         if self._places_taken >= self.max_processes:
             self._make_room(spares)
@@ -381,7 +535,7 @@ class CLIManager(LoggingConfigurable):
     def _make_room(self, for_spares: int) -> None:
         # What waits for a client is worth less than a client that waits, and the
         # conversation that has rested longest less than the next to begin.
-        short = len(self._line) - self._starting - len(self._ending)
+        short = len(self._line) - len(self._starting) - len(self._ending)
         while short + for_spares > 0 and (least := self._idle.take_oldest()):
             self._dismiss(least)
             short -= 1
@@ -389,27 +543,27 @@ class CLIManager(LoggingConfigurable):
             self._dismiss(least)
             short -= 1
 
-    async def _start_one(self) -> None:
+    async def _start_one(self, boot: Boot) -> None:
         session = None
         try:
-            session = await self._start()
-            if not self._line:
+            session = await self._start(boot)
+            if boot == PLAIN and not self._line:
                 await self._make_ready(session)
         except Exception as error:
-            self._starting -= 1
+            self._starting.remove(boot)
             if session is not None:
                 self._dismiss(session)
             else:
                 self._places_taken -= 1
             self._refilling = False
-            if self._line:
-                self._line.popleft().set_exception(error)
+            if place := self._next_in_line(boot):
+                place.taken_by.set_exception(error)
             else:
                 detail = getattr(error, "detail", "")
                 bug = None if isinstance(error, GatewayError) else error
                 self.log.warning("no spare CLI: %s %s", error, detail, exc_info=bug)
         else:
-            self._starting -= 1
+            self._starting.remove(boot)
             self._settle(session)
             # It may still be starting, with whoever has it now.
             await session.started()
@@ -420,7 +574,8 @@ class CLIManager(LoggingConfigurable):
     async def _offer(self, session: Session) -> None:
         # It may not have been told anything yet, so it is not known to work.
         try:
-            await self._make_ready(session)
+            if session.boot == PLAIN:
+                await self._make_ready(session)
         except GatewayError as error:
             self.log.debug("not kept: %r", error)
             self._dismiss(session)
@@ -435,33 +590,42 @@ class CLIManager(LoggingConfigurable):
         if self.models.accepts(opening.model):
             await self.open(session, opening)
 
-    async def _start(self) -> Session:
+    async def _start(self, boot: Boot) -> Session:
         if not self._directory:
             self._directory = tempfile.mkdtemp(prefix="claude-gateway-")
             self._ledger = Ledger(Path(jupyter_runtime_dir()), self._directory)
         process = await CLIProcess.start(
-            command.chat_command(self.find_cli()),
+            command.command_for(self.find_cli(), boot, _private_directories()),
             env=command.child_environment(
                 os.environ,
                 extra=self.cli_env,
                 max_retries=self.api_max_retries,
                 secrets=self.hidden_env,
+                boot=boot,
             ),
-            cwd=self._directory,
+            cwd=boot.profile.directory or await self._chat_directory(boot),
             line_limit_bytes=self.line_limit_bytes,
             grace_seconds=self.close_grace_seconds,
             log=self.log,
+            place=boot.profile.place,
+            guarded=bool(boot.profile.directory),
         )
         session = Session(
             process,
             control_timeout_seconds=self.control_timeout_seconds,
             gone=self._gone,
+            boot=boot,
         )
         self._sessions.add(session)
         self._own(self._record())
         if self._closing:
             self._dismiss(session)
         return session
+
+    async def _chat_directory(self, boot: Boot) -> str:
+        if not boot.session_id:
+            return self._directory
+        return await asyncio.to_thread(self.sessions_directory)
 
     def _take_back(self, lease: Lease) -> None:
         session, timeout = lease.session, self.session_idle_timeout_seconds
@@ -471,10 +635,11 @@ class CLIManager(LoggingConfigurable):
         usable = session.process.alive and at_rest and not self._closing
         if lease.stands_at is not None and usable and timeout > 0:
             self._idle.put(lease.stands_at, session, timeout)
+            self._writers.end(session.boot.session_id)
             self._start_more()
         else:
             self._ending.add(session)
-            self._own(self._retire(session))
+            self._own(self._give_up(session))
 
     def _gone(self, session: Session) -> None:
         was_spare = self._spares.discard(session)
@@ -494,6 +659,13 @@ class CLIManager(LoggingConfigurable):
         except (TimeoutError, GatewayError) as error:
             self.log.debug("closing without an interrupt: %r", error)
         await self._close(session)
+
+    async def _give_up(self, session: Session) -> None:
+        try:
+            await self._retire(session)
+        finally:
+            # Until it has ended it may still write.
+            self._writers.end(session.boot.session_id)
 
     async def _close(self, session: Session) -> None:
         await session.process.close()
@@ -538,6 +710,19 @@ class CLIManager(LoggingConfigurable):
         self._refill = None
         self._refilling = True
         self._start_more()
+
+
+def _boot_for(opening: Opening | None) -> Boot:
+    if opening is None or opening.profile == CHAT:
+        return PLAIN
+    # A conversation in a project is a session of that directory like any other.
+    return Boot(opening.profile, str(uuid.uuid4()))
+
+
+def _private_directories() -> list[str]:
+    # The token of the server is in one of them, keys in another.
+    names = (jupyter_runtime_dir(), jupyter_data_dir(), jupyter_config_dir())
+    return sorted({os.path.realpath(name) for name in names})
 
 
 def _bundled_cli() -> str:

@@ -14,8 +14,15 @@ from typing import Any, Protocol, cast
 
 import psutil
 
-from ..errors import CLIExited, CLINotFound, GatewayError, ProtocolError
+from ..errors import (
+    CLIExited,
+    CLINotFound,
+    GatewayError,
+    ProjectNotFound,
+    ProtocolError,
+)
 from . import protocol
+from .launch import WRONG_PLACE
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 STDERR_KEPT_BYTES = 8_192
@@ -85,6 +92,7 @@ class CLIProcess:
         self.pid = 0
         self.returncode: int | None = None
         self.log = log
+        self._directory_name = ""
         self._grace = grace_seconds
         self._framer = protocol.LineFramer(line_limit_bytes)
         self._listener: Listener | None = None
@@ -106,8 +114,12 @@ class CLIProcess:
         line_limit_bytes: int = 64 * 2**20,
         grace_seconds: float = 2.0,
         log: logging.Logger,
+        place: str = "-",
+        guarded: bool = False,
     ) -> CLIProcess:
         """Start `command`, whose first word is an absolute path, in `cwd`.
+
+        What is `place` and `guarded` says `launch`.
 
         Raises
         ------
@@ -117,13 +129,18 @@ class CLIProcess:
         process = cls(
             line_limit_bytes=line_limit_bytes, grace_seconds=grace_seconds, log=log
         )
+        process._directory_name = Path(cwd).name
         loop = asyncio.get_running_loop()
-        launcher = (sys.executable, "-I", "-S", LAUNCHER, str(os.getpid()))
+        kind = "guarded" if guarded else "alone"
+        launcher = (sys.executable, "-I", "-S", LAUNCHER, str(os.getpid()), place, kind)
         try:
             transport, _ = await loop.subprocess_exec(
                 lambda: _Pipes(process), *launcher, *command, env=dict(env), cwd=cwd
             )
         except OSError as error:
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if place != "-" and missing:
+                raise ProjectNotFound.gone(Path(cwd).name) from error
             raise CLINotFound(
                 "The Claude Code CLI could not be started on the server.",
                 detail=str(error),
@@ -238,7 +255,10 @@ class CLIProcess:
 
     def _pipes_lost(self) -> None:
         # Comes after process_exited and after the last byte of every pipe.
-        self._break(CLIExited(self.returncode, self.stderr))
+        if self.returncode == WRONG_PLACE:
+            self._break(ProjectNotFound.gone(self._directory_name))
+        else:
+            self._break(CLIExited(self.returncode, self.stderr))
 
     def _break(self, error: GatewayError) -> None:
         if self._broken is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -73,6 +74,17 @@ class ModelUsage(Struct, rename="camel"):
     cache_read_input_tokens: int = 0
     cache_creation_input_tokens: int = 0
     cost_usd: float = msgspec.field(name="costUSD", default=0.0)
+
+    def less(self, before: ModelUsage) -> ModelUsage:
+        """What was taken since `before`."""
+        pairs = zip(astuple(self), astuple(before), strict=True)
+        return ModelUsage(*(max(now - then, 0) for now, then in pairs))
+
+
+def total(usages: Iterable[ModelUsage]) -> ModelUsage:
+    """What several models took together."""
+    counts = map(astuple, [ModelUsage(), *usages])
+    return ModelUsage(*map(sum, zip(*counts, strict=True)))
 
 
 class ApiMessage(Struct):
@@ -166,6 +178,7 @@ class Assistant(Struct, tag="assistant"):
     message: ApiMessage
     parent_tool_use_id: str | None = None
     error: str | None = None
+    uuid: str = ""
 
 
 class User(Struct, tag="user"):
@@ -173,6 +186,7 @@ class User(Struct, tag="user"):
 
     message: Json
     parent_tool_use_id: str | None = None
+    uuid: str = ""
 
 
 class Result(Struct, tag="result"):
@@ -192,6 +206,7 @@ class Result(Struct, tag="result"):
     num_turns: int = 0
     structured_output: Any = None
     session_id: str = ""
+    ttft_ms: float | None = None
 
 
 class LimitWindow(Struct, rename="camel"):

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,8 @@ from .. import metrics
 from ..errors import CLITimeout, GatewayError, ProtocolError
 from . import protocol
 from .process import CLIProcess
-from .protocol import Json, Message
+from .profile import PLAIN, Boot
+from .protocol import Json, Message, ModelUsage
 from .tools import (
     Call,
     call_in,
@@ -36,18 +39,36 @@ LEAST_THINKING_TOKENS = 1_024
 LIMIT = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 
 
+@dataclass(frozen=True)
+class TurnAccount:
+    """What a turn took, all its models together; times in (Unix) seconds.
+
+    `outcome` is completed, failed, interrupted, or lost with the process.
+    """
+
+    model: str
+    outcome: str
+    usage: ModelUsage
+    started_at: float
+    duration_seconds: float
+    first_token_seconds: float | None
+
+
 class Session:
     """A conversation on `process`; runs one turn at a time.
 
     `opening` is what it was initialized with, None before that. `waiting` says that
     the turn rests until the results of the model's calls come, `calls` how many of
     them this turn had. `corrected` is set by who has said something in the session
-    that its client does not know of.
+    that its client does not know of. `account_to` is told what each turn took, `known`
+    are the ids of the messages that this process has in its conversation.
 
     Parameters
     ----------
     process:
         A started process that nobody else listens to.
+    boot:
+        How it was started.
     control_timeout_seconds:
         How long the CLI may take to answer a control request or to take in a
         turn of history.
@@ -61,8 +82,12 @@ class Session:
         *,
         control_timeout_seconds: float,
         gone: Callable[[Session], None] = lambda session: None,
+        boot: Boot = PLAIN,
     ) -> None:
         self.process = process
+        self.boot = boot
+        self.known: set[str] = set()
+        self.account_to: Callable[[TurnAccount], None] | None = None
         self._gone = gone
         self.in_turn = False
         self.waiting = False
@@ -76,7 +101,8 @@ class Session:
         }
         self._no_thinking = False
         self._spent_usd = 0.0
-        self._used: dict[str, protocol.ModelUsage] = {}
+        self._used: dict[str, ModelUsage] = {}
+        self._asked_at = 0.0
         self._control_timeout = control_timeout_seconds
         self._inbox: list[Message] = []
         self._reader: asyncio.Future[bool] | None = None
@@ -91,6 +117,17 @@ class Session:
         self._results: dict[str, ContentBlock] = {}
         process.listen(self)
 
+    def fits(self, opening: Opening) -> bool:
+        """Whether a turn with `opening` can be asked here.
+
+        Its model and effort can change from turn to turn.
+        """
+        own = self.opening
+        return own is not None and all(
+            getattr(own, name) == getattr(opening, name)
+            for name in ("system", "tools", "schema", "profile")
+        )
+
     def received(self, messages: list[Message]) -> None:
         """Take messages off the process (see `process.Listener`)."""
         self._started.set()
@@ -101,6 +138,10 @@ class Session:
                 self._requested(message)
             else:
                 self._inbox.append(message)
+                if self.boot.session_id and isinstance(
+                    message, protocol.Assistant | protocol.User
+                ):
+                    self.known.add(message.uuid)
         self._wake_reader()
         if len(self._inbox) > INBOX_LIMIT and not self._paused:
             self._paused = True
@@ -110,7 +151,7 @@ class Session:
         """The process is gone (see `process.Listener`)."""
         self._lost = error
         if self.in_turn:
-            metrics.TURNS.labels("lost").inc()
+            self._account(protocol.Result(), "lost")
         self._started.set()
         self._wake_reader()
         for future in self._answers.values():
@@ -142,14 +183,19 @@ class Session:
         """Bind the session to `opening`; must come first, and once.
 
         Returns the CLI's description of itself: ``models``, ``account``, …
-        An empty prompt is sent as one: without, the CLI would use its own.
+        An empty prompt is sent as one: without, the CLI would use its own. In a
+        project it does, and the prompt comes after it.
         """
-        prompt = [*opening.system, *long_descriptions(opening.tools)] or [""]
+        prompt = [*opening.system, *long_descriptions(opening.tools)]
         self.opening = opening
         fields = initialize_fields(opening.tools)
         if opening.schema:
             fields["jsonSchema"] = json.loads(opening.schema)
-        return await self.control("initialize", systemPrompt=prompt, **fields)
+        if not opening.profile.directory:
+            fields["systemPrompt"] = prompt or [""]
+        elif prompt:
+            fields["appendSystemPrompt"] = "\n\n".join(prompt)
+        return await self.control("initialize", **fields)
 
     async def apply_settings(
         self,
@@ -219,6 +265,7 @@ class Session:
             self._answer_calls(content)
         else:
             self.in_turn = True
+            self._asked_at = time.time()
             self.calls = 0
             await self.process.send(protocol.user_message(content))
         loop = asyncio.get_running_loop()
@@ -298,14 +345,32 @@ class Session:
 
     def _account(self, result: protocol.Result, outcome: str) -> None:
         metrics.TURNS.labels(outcome).inc()
+        taken = {}
         for model, used in result.model_usage.items():
-            before = self._used.get(model) or protocol.ModelUsage()
+            before = self._used.get(model) or ModelUsage()
             metrics.count_usage(model, before, used)
+            taken[model] = used.less(before)
         self._used = result.model_usage or self._used
         if result.total_cost_usd is not None:
             spent = result.total_cost_usd
             result.total_cost_usd = spent - self._spent_usd
             self._spent_usd = spent
+        if self.account_to is not None:
+            self.account_to(self._account_of(result, outcome, taken))
+
+    def _account_of(
+        self, result: protocol.Result, outcome: str, taken: dict[str, ModelUsage]
+    ) -> TurnAccount:
+        asked_of = (self.opening.model if self.opening else None) or ""
+        ttft_ms = result.ttft_ms
+        return TurnAccount(
+            model=max(taken, key=lambda m: taken[m].output_tokens, default=asked_of),
+            outcome=outcome,
+            usage=protocol.total(taken.values()),
+            started_at=self._asked_at,
+            duration_seconds=time.time() - self._asked_at,
+            first_token_seconds=None if ttft_ms is None else ttft_ms / 1e3,
+        )
 
     def _control_answered(self, answer: protocol.ControlAnswer) -> None:
         future = self._answers.get(answer.request_id)

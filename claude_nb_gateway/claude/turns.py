@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from .profile import CHAT, Profile
+
 ContentBlock = dict[str, Any]
 
 
@@ -73,6 +75,8 @@ class Opening:
         The functions the model may call.
     schema:
         The JSON schema of the answer, as text; empty where the answer is text.
+    profile:
+        Where it runs, and what Claude may do there.
     """
 
     model: str | None
@@ -81,6 +85,7 @@ class Opening:
     principal: str = ""
     tools: tuple[Tool, ...] = ()
     schema: str = ""
+    profile: Profile = CHAT
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from claude_nb_gateway.claude.command import chat_command, child_environment
+from claude_nb_gateway.claude.command import child_environment, command_for
+from claude_nb_gateway.claude.profile import PLAIN
 
 
 def test_variadic_tools_flag_is_last():
-    assert chat_command("/bin/claude")[-2:] == ["--tools", ""]
+    assert command_for("/bin/claude", PLAIN)[-2:] == ["--tools", ""]
 
 
 def test_no_transcript_is_kept():
-    assert "--no-session-persistence" in chat_command("/bin/claude")
+    assert "--no-session-persistence" in command_for("/bin/claude", PLAIN)
 
 
 def test_secrets_of_the_server_are_hidden():

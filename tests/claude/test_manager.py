@@ -7,6 +7,7 @@ import signal
 import psutil
 import pytest
 
+from claude_nb_gateway.claude.profile import PLAIN
 from claude_nb_gateway.claude.turns import Conversation, Opening
 from claude_nb_gateway.conversation import answer
 from claude_nb_gateway.errors import (
@@ -127,7 +128,7 @@ async def test_process_for_who_has_just_given_up_is_not_lost(make):
     asked = asyncio.create_task(run(manager))
     await asyncio.sleep(0)
     assert manager._line
-    started = await manager._start()
+    started = await manager._start(PLAIN)
     manager._places_taken += 1
     asked.cancel()
     manager._settle(started)
