@@ -1,0 +1,49 @@
+"""How a database gets to the schema of today, one step after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from ...errors import StoreUnavailable
+from ..failures import NEWER
+
+# Any number will do, as long as all servers take the same.
+_LOCK = 0x636E6267
+
+
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the database of `connection` to `revision`, within its transaction.
+
+    Raises
+    ------
+    StoreUnavailable
+        The database has a schema that this version does not know.
+    """
+    if connection.dialect.name == "postgresql":
+        # SQLite's BEGIN IMMEDIATE has kept others away already.
+        statement = text("SELECT pg_advisory_xact_lock(:lock)")
+        connection.execute(statement, {"lock": _LOCK})
+    config = _config(connection)
+    script = ScriptDirectory.from_config(config)
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    if found == {script.get_current_head()}:
+        return
+    if unknown := found - {step.revision for step in script.walk_revisions()}:
+        raise StoreUnavailable(NEWER, detail=f"schema revision {sorted(unknown)}")
+    command.upgrade(config, revision)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    # The file of options that this stands for gives % a meaning.
+    location = str(Path(__file__).parent).replace("%", "%%")
+    config.set_main_option("script_location", location)
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,151 @@
+"""The statements, without a connection to run them on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Double,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .records import TurnRecord
+from .rows import token_columns
+from .tables import COUNTERS, keys, projects, sessions, turns
+
+_SESSIONS_OF_PROJECT = (
+    select(func.count())
+    .select_from(sessions)
+    .where(sessions.c.project_id == projects.c.id)
+    .scalar_subquery()
+)
+
+ALL_PROJECTS = select(*projects.c, _SESSIONS_OF_PROJECT)
+ALL_SESSIONS = select(*sessions.c)
+ALL_KEYS = select(*keys.c)
+
+# A project may be deleted between a turn and its being written.
+INSERT_TURN = insert(turns).values(
+    project_id=select(projects.c.id)
+    .where(projects.c.id == bindparam("project_id"))
+    .scalar_subquery()
+)
+
+
+def insert_if_new(table: Table, dialect: str) -> Insert:
+    """Inserts rows, but for those that are at odds with one that is there."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def projects_page(within: str, limit: int, after: str | None) -> Select[Any]:
+    """At most `limit` projects at or below `within`, the newest first.
+
+    They come after the project `after`; of an unknown one nothing does.
+    """
+    statement = _page(ALL_PROJECTS, projects.c.created_at, projects.c.id, after)
+    return statement.where(_at_or_below(within)).limit(limit)
+
+
+def _at_or_below(within: str) -> ColumnElement[bool]:
+    # LIKE would take % and _ for wildcards, and in SQLite A for a.
+    below = within.rstrip("/") + "/"
+    start = func.substr(projects.c.directory, 1, len(below))
+    return or_(projects.c.directory == within, start == below)
+
+
+def sessions_page(
+    project_ids: Collection[str] | None,
+    owner: str | None,
+    limit: int,
+    after: str | None,
+    ascending: bool,
+) -> Select[Any]:
+    """At most `limit` sessions of the projects, and those of `owner` without one.
+
+    Without both it is of all. They come after the session `after`; of an unknown
+    one nothing does.
+    """
+    columns = sessions.c.updated_at, sessions.c.id
+    statement = _page(ALL_SESSIONS, *columns, after, ascending).limit(limit)
+    visible: list[ColumnElement[bool]] = []
+    if project_ids is not None:
+        visible.append(sessions.c.project_id.in_(project_ids))
+    if owner is not None:
+        visible.append(sessions.c.project_id.is_(None) & (sessions.c.owner == owner))
+    return statement.where(or_(*visible)) if visible else statement
+
+
+def _page(
+    statement: Select[Any],
+    time: Column[Any],
+    identity: Column[Any],
+    after: str | None,
+    ascending: bool = False,
+) -> Select[Any]:
+    key = tuple_(time, identity)
+    if after is not None:
+        mark = tuple_(
+            select(time).where(identity == after).scalar_subquery(),
+            bindparam("after", after, type_=identity.type),
+        )
+        statement = statement.where(key > mark if ascending else key < mark)
+    if ascending:
+        return statement.order_by(time, identity)
+    return statement.order_by(time.desc(), identity.desc())
+
+
+def adding(table: Table, time: str) -> Update:
+    """Adds sums as of `sums` to the row with the id ``row_id``; it may be gone."""
+    column, used = table.c[time], bindparam("used_at", type_=Double)
+    later = case((or_(column.is_(None), column < used), used), else_=column)
+    added = {name: table.c[name] + bindparam(f"added_{name}") for name in COUNTERS}
+    return (
+        update(table)
+        .where(table.c.id == bindparam("row_id"))
+        .values({**added, time: later})
+    )
+
+
+def sums(
+    records: Iterable[TurnRecord], field: str, *, ended: bool = False
+) -> list[dict[str, Any]]:
+    """What the turns come to, for each value of `field`, as parameters of `adding`.
+
+    ``used_at`` is when the last of them began, or `ended`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for turn in records:
+        row_id = getattr(turn, field)
+        if row_id is None:
+            continue
+        row = found.setdefault(row_id, _nothing(row_id))
+        used_at = turn.started_at + (turn.duration_seconds if ended else 0)
+        row["used_at"] = max(row["used_at"], used_at)
+        row["added_turns"] += 1
+        row["added_cost_usd"] += turn.cost_usd
+        for name, number in token_columns(turn.tokens).items():
+            row[f"added_{name}"] += number
+    # Two servers that lock rows in the same order never wait for each other.
+    return [found[row_id] for row_id in sorted(found)]
+
+
+def _nothing(row_id: str) -> dict[str, Any]:
+    nothing = {f"added_{name}": 0 for name in COUNTERS}
+    return {"row_id": row_id, "used_at": 0.0, **nothing}
