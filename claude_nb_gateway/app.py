@@ -15,19 +15,33 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado import autoreload
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import Matcher, Rule
 from traitlets import Bool, Float, Instance, Integer, default
 
-from .api.base import NotFoundHandler
+from .api.base import (
+    GatewayHandler,
+    KeyElsewhereHandler,
+    NotFoundHandler,
+    bearer_of,
+)
 from .api.chat import ChatCompletionsHandler
 from .api.completions import CompletionsHandler
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
 from .api.openapi import OpenAPIHandler
+from .api.projects import ProjectHandler, ProjectsHandler
 from .api.responses import (
     CancelResponseHandler,
     InputItemsHandler,
     ResponseHandler,
     ResponsesHandler,
+)
+from .api.sessions import (
+    ForkHandler,
+    InterruptHandler,
+    SessionHandler,
+    SessionsHandler,
 )
 from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
@@ -38,11 +52,43 @@ from .connection import (
     write_connection,
 )
 from .images import ImageFetcher
+from .keyapp import KeyApp
+from .keyring import Keyring
+from .projects import Projects
 from .responses import ResponseStore
+from .sessions import Sessions
+from .store.keys import KEY_PREFIX
+from .store.store import Store
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
 
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+
+CHATS = "/v1"
+# Anthropic's clients put a `/v1` of their own behind their base URL.
+PROJECTS = r"/v1/projects/(?P<project>.+?)(?:/v1)?"
+
+ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
+    (r"/chat/completions", ChatCompletionsHandler),
+    (r"/completions", CompletionsHandler),
+    (r"/responses", ResponsesHandler),
+    (r"/responses/(?P<response_id>[^/]+)", ResponseHandler),
+    (r"/responses/(?P<response_id>[^/]+)/cancel", CancelResponseHandler),
+    (r"/responses/(?P<response_id>[^/]+)/input_items", InputItemsHandler),
+    (r"/messages", MessagesHandler),
+    (r"/messages/count_tokens", CountTokensHandler),
+    (r"/models", ModelsHandler),
+    (r"/models/(?P<name>.+)", ModelHandler),
+]
+RESOURCES: list[tuple[str, type[GatewayHandler]]] = [
+    (r"/projects", ProjectsHandler),
+    (r"/projects/(?P<reference>.+)", ProjectHandler),
+    (r"/sessions", SessionsHandler),
+    (r"/sessions/(?P<session_id>[^/]+)", SessionHandler),
+    (r"/sessions/(?P<session_id>[^/]+)/interrupt", InterruptHandler),
+    (r"/sessions/(?P<session_id>[^/]+)/fork", ForkHandler),
+    (r"/openapi.json", OpenAPIHandler),
+]
 
 DEMO_GREETING = """
   The Claude gateway runs with canned answers. From another shell:
@@ -93,7 +139,15 @@ class GatewayApp(ExtensionApp):
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer
-    classes = [ServerApp, CLIManager, ImageFetcher, ModelCatalog, ResponseStore]
+    classes = [
+        ServerApp,
+        CLIManager,
+        ImageFetcher,
+        ModelCatalog,
+        Projects,
+        ResponseStore,
+        Store,
+    ]
     flags = {
         "demo": (
             {"GatewayApp": {"demo": True}},
@@ -147,6 +201,10 @@ class GatewayApp(ExtensionApp):
     manager = Instance(CLIManager)
     images = Instance(ImageFetcher)
     responses = Instance(ResponseStore)
+    store = Instance(Store)
+    projects = Instance(Projects)
+    sessions = Instance(Sessions)
+    keyring = Instance(Keyring)
 
     @default("open_browser")
     def _default_open_browser(self) -> bool:
@@ -163,6 +221,34 @@ class GatewayApp(ExtensionApp):
     @default("responses")
     def _default_responses(self) -> ResponseStore:
         return ResponseStore(parent=self)
+
+    @default("store")
+    def _default_store(self) -> Store:
+        return Store(parent=self)
+
+    @default("projects")
+    def _default_projects(self) -> Projects:
+        server = self.serverapp
+        assert server is not None
+        return Projects(
+            parent=self,
+            root=server.root_dir,
+            allow_hidden=lambda: server.contents_manager.allow_hidden,
+            store=self.store,
+        )
+
+    @default("sessions")
+    def _default_sessions(self) -> Sessions:
+        return Sessions(
+            parent=self,
+            store=self.store,
+            manager=self.manager,
+            projects=self.projects,
+        )
+
+    @default("keyring")
+    def _default_keyring(self) -> Keyring:
+        return Keyring(parent=self, store=self.store)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -207,19 +293,15 @@ class GatewayApp(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Register the routes."""
         own = {"gateway": self}
+        answering = [
+            (within + path, handler, own)
+            for within in (CHATS, PROJECTS)
+            for path, handler in ANSWERING
+        ]
         self.handlers.extend(
             [
-                (r"/v1/chat/completions", ChatCompletionsHandler, own),
-                (r"/v1/completions", CompletionsHandler, own),
-                (r"/v1/responses", ResponsesHandler, own),
-                (r"/v1/responses/([^/]+)", ResponseHandler, own),
-                (r"/v1/responses/([^/]+)/cancel", CancelResponseHandler, own),
-                (r"/v1/responses/([^/]+)/input_items", InputItemsHandler, own),
-                (r"/v1/messages", MessagesHandler, own),
-                (r"/v1/messages/count_tokens", CountTokensHandler, own),
-                (r"/v1/models", ModelsHandler, own),
-                (r"/v1/models/(.+)", ModelHandler, own),
-                (r"/v1/openapi.json", OpenAPIHandler, own),
+                *answering,
+                *((CHATS + path, handler, own) for path, handler in RESOURCES),
                 (r"/v1(?:/.*)?", NotFoundHandler, own),
             ]
         )
@@ -229,6 +311,8 @@ class GatewayApp(ExtensionApp):
         autoreload.add_reload_hook(self.manager.end_now)
         if self.demo:
             await self._start_demo()
+        self._keep_keys_out(serverapp)
+        await self.store.open()
         await self.manager.reap()
         await asyncio.to_thread(remove_stale_connections)
         await asyncio.to_thread(write_connection, os.getpid(), self.connection)
@@ -243,10 +327,19 @@ class GatewayApp(ExtensionApp):
         await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
         await self.manager.shutdown()
+        await self.sessions.close()
+        await self.store.close()
         if self._demo_model is not None:
             await self._demo_model.stop()
         if self._demo_directory is not None:
             await asyncio.to_thread(self._demo_directory.cleanup)
+
+    def _keep_keys_out(self, server: ServerApp) -> None:
+        """Tell whoever tries a scoped key elsewhere that it opens nothing there."""
+        assert server.web_app is not None
+        elsewhere = _KeyElsewhere(url_path_join(server.base_url, "v1"))
+        rule = Rule(elsewhere, KeyElsewhereHandler, {"gateway": self})
+        server.web_app.default_router.rules.insert(0, rule)
 
     @property
     def connection(self) -> Connection:
@@ -293,6 +386,21 @@ class GatewayApp(ExtensionApp):
         )
 
 
+class _KeyElsewhere(Matcher):
+    """Requests with a scoped key for anything but what is under `prefix`."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        if not bearer_of(request).startswith(KEY_PREFIX):
+            return None
+        within = request.path == self._prefix or request.path.startswith(
+            f"{self._prefix}/"
+        )
+        return None if within else {}
+
+
 def _is_loopback(server: ServerApp) -> bool:
     if server.sock or server.ip == "localhost":
         return True
@@ -303,5 +411,8 @@ def _is_loopback(server: ServerApp) -> bool:
 
 
 def main() -> None:
-    """Run `jupyter claude-gateway`."""
+    """Run `jupyter claude-gateway`, or its `key`."""
+    if sys.argv[1:2] == ["key"]:
+        KeyApp.launch_instance(sys.argv[2:])
+        return
     GatewayApp.launch_instance()  # type: ignore[no-untyped-call]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 from .claude.failures import failure, hopeless
-from .claude.manager import CLIManager
+from .claude.manager import CLIManager, Lease
 from .claude.protocol import (
     STRUCTURED_OUTPUT,
     Assistant,
@@ -19,9 +19,15 @@ from .claude.protocol import (
     System,
     Unknown,
 )
-from .claude.session import Session
+from .claude.session import Session, TurnAccount
 from .claude.tools import is_unparsed, name_for_cli
-from .claude.turns import ContentBlock, Conversation, digest_after, digest_waiting
+from .claude.turns import (
+    BETWEEN_MESSAGES,
+    ContentBlock,
+    Conversation,
+    digest_after,
+    digest_waiting,
+)
 from .constraints import CallFilter
 from .errors import CLIExited, GatewayError, InvalidRequest
 
@@ -34,12 +40,16 @@ class Corrected(Unknown):
 
 
 async def answer(
-    manager: CLIManager, conversation: Conversation
+    manager: CLIManager,
+    conversation: Conversation,
+    account_to: Callable[[TurnAccount], None] | None = None,
 ) -> AsyncIterator[list[Message]]:
     """Ask `conversation`'s question; yield the CLI's messages in batches.
 
-    A session that stands where the question begins is continued; another gets the
-    history first. Leaving the iterator early interrupts the turn.
+    The session that it names is continued, or one that stands where the question
+    begins; another gets the history first. Leaving the iterator early interrupts the
+    turn. What the turn took is told to `account_to` once it has ended, which may be
+    later.
 
     Raises
     ------
@@ -51,13 +61,15 @@ async def answer(
     for last_attempt in (False, True):
         answered = False
         try:
-            async with aclosing(_attempt(manager, conversation)) as batches:  # type: ignore[type-var]
+            attempt = _attempt(manager, conversation, account_to)
+            async with aclosing(attempt) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     answered = answered or any(map(_is_answer, batch))
                     yield batch
         except CLIExited:
             # It may have died long ago, waiting: nobody is told anything yet.
-            if answered or last_attempt:
+            # Its question may be in the transcript of a named session already.
+            if answered or last_attempt or conversation.session_id:
                 raise
         else:
             return
@@ -78,20 +90,21 @@ async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
 
 
 async def _attempt(
-    manager: CLIManager, conversation: Conversation
+    manager: CLIManager,
+    conversation: Conversation,
+    account_to: Callable[[TurnAccount], None] | None,
 ) -> AsyncIterator[list[Message]]:
-    *_, asked = conversation.digests()
-    held = conversation.held_by()
-    async with manager.session(conversation.opening, held) as lease:
+    async with _lent(manager, conversation) as lease:
         session = lease.session
+        session.account_to = account_to
         limit = conversation.max_output_tokens
         await manager.open(session, conversation.opening, limit)
-        await session.seed(conversation.history[lease.turns_held :])
+        if not conversation.session_id:
+            await session.seed(conversation.history[lease.turns_held :])
         turn = _obeying(manager, session, conversation)
-        said: list[ContentBlock] = []
         schema = conversation.opening.schema
-        callers: list[str] = []
         tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
+        said = _Said(tools)
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
@@ -101,17 +114,16 @@ async def _attempt(
                         raise error
                     if isinstance(message, RateLimitEvent):
                         manager.rate_limits = message.rate_limit_info
-                    said += _blocks(message)
-                    callers += _callers(message, tools)
-                    if callers and _ends_in_calls(message):
-                        if not any(map(is_unparsed, said)):
-                            session.wait_for_results(callers[-1], len(callers))
-                            after = digest_after(asked, said)
+                    said.add(message)
+                    if said.calls and _ends_in_calls(message):
+                        if not any(map(is_unparsed, said.blocks)):
+                            session.wait_for_results(said.message_id, said.calls)
+                            after = _stands_at(conversation, said)
                             lease.stands_at = digest_waiting(after)
                         yield batch[: position + 1]
                         return
                     if _ended_well(message, session):
-                        lease.stands_at = digest_after(asked, said)
+                        lease.stands_at = _stands_at(conversation, said)
                 yield batch
 
 
@@ -154,18 +166,51 @@ def _is_answer(message: Message) -> bool:
     return isinstance(message, StreamEvent | Assistant | Result)
 
 
-def _blocks(message: Message) -> list[ContentBlock]:
-    if not isinstance(message, Assistant) or message.parent_tool_use_id is not None:
-        return []
-    return message.message.content
+class _Said:
+    """What the client is told of an answer: its words, and the calls of `tools`.
+
+    `message_id` is the model's message that said something last.
+    """
+
+    def __init__(self, tools: set[str]) -> None:
+        self.blocks: list[ContentBlock] = []
+        self.calls: list[str] = []
+        self.message_id = ""
+        self._tools = tools
+
+    def add(self, message: Message) -> None:
+        """Take in what `message` adds."""
+        if not isinstance(message, Assistant) or message.parent_tool_use_id is not None:
+            return
+        for block in message.message.content:
+            if block["type"] == "tool_use":
+                if block["name"] not in self._tools:
+                    continue
+                self.calls.append(block["id"])
+            elif block["type"] == "text" and self._goes_on(message.message.id):
+                self.blocks.append({"type": "text", "text": BETWEEN_MESSAGES})
+            self.message_id = message.message.id
+            self.blocks.append(block)
+
+    def _goes_on(self, message_id: str) -> bool:
+        told = any(block["type"] == "text" for block in self.blocks)
+        return told and message_id != self.message_id
 
 
-def _callers(message: Message, tools: set[str]) -> list[str]:
-    """For each call of one of `tools` the id of the model's message that it is in."""
-    if not isinstance(message, Assistant):
-        return []
-    blocks = [block for block in _blocks(message) if block.get("name") in tools]
-    return [message.message.id] * len(blocks)
+def _stands_at(conversation: Conversation, said: _Said) -> bytes:
+    if conversation.session_id:
+        # Its client may have sent less than all, so only the id leads there.
+        return b"session " + conversation.session_id.encode()
+    *_, asked = conversation.digests()
+    return digest_after(asked, said.blocks)
+
+
+def _lent(
+    manager: CLIManager, conversation: Conversation
+) -> AbstractAsyncContextManager[Lease]:
+    if conversation.session_id:
+        return manager.named_session(conversation)
+    return manager.session(conversation.opening, conversation.held_by())
 
 
 def _ends_in_calls(message: Message) -> bool:
@@ -178,14 +223,14 @@ def _ends_in_calls(message: Message) -> bool:
 
 
 def _ended_well(message: Message, session: Session) -> bool:
+    if not isinstance(message, Result) or message.stop_reason != "end_turn":
+        return False
+    if session.boot.session_id:
+        # What the CLI does in a project or a named session is part of it.
+        return not message.is_error
     # With more messages of the model in it than the client has seen, the CLI has put
     # in words of its own, which the client's history does not have.
-    return (
-        isinstance(message, Result)
-        and message.stop_reason == "end_turn"
-        and message.num_turns == 1 + session.calls
-        and not session.corrected
-    )
+    return message.num_turns == 1 + session.calls and not session.corrected
 
 
 def _refused_schema(message: Message, schema: str) -> GatewayError | None:
@@ -204,6 +249,8 @@ def _failure(message: Message) -> GatewayError | None:
     if isinstance(message, System):
         return hopeless(message)
     if isinstance(message, Result) and message.is_error:
+        if message.was_interrupted:
+            return None  # somebody wanted it to end here
         # A refusal is an answer, of its own kind.
         return None if message.stop_reason == "refusal" else failure(message)
     return None

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import unquote
 
 import msgspec
 
 from .. import metrics
+from ..claude.profile import CHAT, Profile
 from ..claude.turns import Conversation
 from ..conversation import Corrected, answer
 from ..errors import GatewayError, InvalidRequest
@@ -20,9 +23,13 @@ from ..openai.messages import conversation_of, images_in
 from ..openai.structured import StructuredAnswer
 from ..openai.tools import names_by_cli_name
 from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
-from .base import CORRECTED_HEADER, IGNORED_HEADER, GatewayHandler
+from ..projects import Entered
+from ..store.records import Project, SessionRecord
+from .base import CORRECTED_HEADER, IGNORED_HEADER, SESSION_HEADER, GatewayHandler
 from .errors import api_error, error_of
 from .sse import EventStream
+
+PROJECT_HEADER = "X-Claude-Project"
 
 Chunks = AsyncIterator[list[ChatCompletionChunk]]
 
@@ -45,8 +52,89 @@ class Wire(Protocol):
         """The answer in one piece, after the last chunk."""
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Where a request is to be answered."""
+
+    profile: Profile = CHAT
+    project: Project | None = None
+    session: SessionRecord | None = None
+
+    @property
+    def session_begun(self) -> bool:
+        """Whether the session must have a transcript."""
+        record = self.session
+        return record is not None and bool(record.totals.turns or record.last_uuid)
+
+    def hold(self, conversation: Conversation) -> Conversation:
+        """`conversation` as it is to be asked here."""
+        opening = replace(conversation.opening, profile=self.profile)
+        if self.session is None:
+            return replace(conversation, opening=opening)
+        own = self.session.system
+        opening = replace(
+            opening,
+            model=opening.model or self.session.model or None,
+            system=opening.system or ((own,) if own else ()),
+        )
+        return replace(
+            conversation,
+            opening=opening,
+            session_id=self.session.id,
+            begun=self.session_begun,
+        )
+
+
 class AnsweringHandler(GatewayHandler):
     """Base of the handlers that ask the model."""
+
+    #: Where the request is answered, once that is known.
+    answered_in = Scope()
+
+    async def scope(
+        self, project_id: str | None = None, session_id: str | None = None
+    ) -> Scope:
+        """Where the request is to be answered: what its body, headers and path say.
+
+        Raises
+        ------
+        InvalidRequest
+            They name several projects or sessions.
+        ProjectNotFound, SessionNotFound, NotAllowed, StoreUnavailable
+        """
+        headers = self.request.headers
+        session_id = _the_one(
+            "session_id", session_id, headers.get(SESSION_HEADER) or None
+        )
+        in_header = unquote(headers.get(PROJECT_HEADER, "")) or None
+        named = _the_one("project_id", project_id, in_header, self.project_in_path)
+        session, project = None, None
+        if session_id is not None:
+            sessions = self.gateway.sessions
+            session, project = await sessions.get(self.caller, session_id)
+        entered = await self._entered(named, project, session)
+        self.caller.check_project(None if entered is None else entered.project)
+        if entered is None:
+            return Scope(session=session)
+        profile = await self.gateway.projects.profile(entered, self.caller)
+        return Scope(profile, entered.project, session)
+
+    async def _entered(
+        self,
+        named: str | None,
+        project: Project | None,
+        session: SessionRecord | None,
+    ) -> Entered | None:
+        projects = self.gateway.projects
+        if named is None:
+            return None if project is None else await projects.enter(project.id)
+        entered = await projects.enter(named)
+        if session is not None and session.project_id != entered.project.id:
+            raise InvalidRequest(
+                "`session_id`: that session is not of this project.",
+                param="session_id",
+            )
+        return entered
 
     def report_ignored(self, names: Sequence[str]) -> None:
         """Say which fields of the request change nothing.
@@ -79,8 +167,10 @@ class AnsweringHandler(GatewayHandler):
         """
         if paths is None:
             paths = [f"messages[{index}]" for index in range(len(request.messages))]
+        scope = await self.scope(request.project_id, request.session_id)
+        self.answered_in = scope
         await self.gateway.images.fetch_all(images_in(request, paths))
-        conversation = conversation_of(request, self.principal, paths)
+        conversation = scope.hold(conversation_of(request, self.principal, paths))
         structured = None
         if conversation.opening.schema:
             structured = StructuredAnswer(streamed=bool(request.stream))
@@ -121,13 +211,19 @@ class AnsweringHandler(GatewayHandler):
     async def chunks(self, conversation: Conversation, builder: ChunkBuilder) -> Chunks:
         """The chunks of the answer to `conversation`, in batches."""
         begun = False
-        batches = answer(self.gateway.manager, conversation)
+        scope = self.answered_in
+        recorder = self.gateway.sessions.recorder(
+            self.caller, scope.project, scope.session, _prompt(conversation)
+        )
+        batches = answer(self.gateway.manager, conversation, recorder)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
                 for message in batch:
                     if isinstance(message, Corrected):
                         self.set_header(CORRECTED_HEADER, message.parameter)
                 chunks = [chunk for message in batch for chunk in builder.feed(message)]
+                if scope.project or scope.session:
+                    self.set_header(SESSION_HEADER, builder.session.id)
                 if chunks and not begun and any(map(has_words, chunks)):
                     begun = True
                     metrics.FIRST_TOKEN_SECONDS.observe(self.request.request_time())
@@ -161,3 +257,18 @@ class AnsweringHandler(GatewayHandler):
         if wire.ends_with_done:
             await stream.done()
         self.finish(set_content_type="text/event-stream")
+
+
+def _the_one(field: str, *named: str | None) -> str | None:
+    """What is named, if it is the same wherever it is."""
+    different = {name for name in named if name is not None}
+    if len(different) > 1:
+        raise InvalidRequest(
+            f"`{field}`: the body, the headers and the path name different ones.",
+            param=field,
+        )
+    return different.pop() if different else None
+
+
+def _prompt(conversation: Conversation) -> str:
+    return "\n\n".join(conversation.opening.system)

@@ -18,11 +18,17 @@ from jupyter_server.auth import User
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from .. import metrics
+from ..callers import Caller
+from ..errors import InvalidRequest, StoreUnavailable
 from ..openai.types import ErrorResponse
-from .errors import APIError, error_of
+from ..projects import LOCAL
+from ..store.keys import KEY_PREFIX
+from ..store.records import KeyRecord
+from .errors import APIError, api_error, error_of
 from .limits import PREFIX as LIMITS
 from .limits import WINDOWS, limit_headers
 
@@ -35,17 +41,21 @@ REQUEST_ID_HEADER = "X-Request-Id"
 PROCESSING_HEADER = "OpenAI-Processing-Ms"
 IGNORED_HEADER = "X-Ignored-Parameters"
 CORRECTED_HEADER = "X-Corrected-Parameters"
+SESSION_HEADER = "X-Claude-Session"
 OWN_HEADERS = (
     REQUEST_ID_HEADER,
     PROCESSING_HEADER,
     IGNORED_HEADER,
     CORRECTED_HEADER,
+    SESSION_HEADER,
     "Retry-After",
     f"{LIMITS}-Status",
     f"{LIMITS}-Reset",
     *(f"{LIMITS}-{window}-Utilization" for window in WINDOWS.values()),
     *(f"{LIMITS}-{window}-Reset" for window in WINDOWS.values()),
 )
+
+MOST_ITEMS_A_PAGE = 100
 
 # What OpenAI takes as a client's name of a request: 512 printable characters.
 _REQUEST_ID = re.compile(r"[ -~]{1,512}")
@@ -86,6 +96,10 @@ class GatewayHandler(APIHandler):
     endpoint: str | None = None
     client_gone = False
     failed_midway = False
+    #: The scoped key that the request came with.
+    key: KeyRecord | None = None
+    #: What the path says of the project, where it says anything.
+    project_in_path: str | None = None
     _work: asyncio.Task[Any] | None = None
 
     def initialize(self, gateway: GatewayApp) -> None:
@@ -94,11 +108,15 @@ class GatewayHandler(APIHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Let the caller in, or raise."""
+        self.project_in_path = self.path_kwargs.pop("project", None)
         self._refuse_large_body()
         self._accept_anthropics_key()
         if self._has_kernel_key():
-            self.check_host()
-            self.current_user = self._jupyter_current_user = KERNEL_USER
+            self._let_in(KERNEL_USER)
+            return
+        if self._bearer().startswith(KEY_PREFIX):
+            self.key = await self._checked_key()
+            self._let_in(User(username=f"key:{self.key.id}", name=self.key.name))
             return
         if self.gateway.keyless:
             self._refuse_foreign_callers()
@@ -178,15 +196,58 @@ class GatewayHandler(APIHandler):
         self.send_json(ErrorResponse(error_of(exception, status)))
 
     @property
-    def principal(self) -> str:
-        """Who calls, for telling callers apart.
+    def caller(self) -> Caller:
+        """Who calls.
 
         Jupyter makes up a new user for every request that brings the server's
         token and no cookie, so those are one.
         """
+        if self.key is not None:
+            return Caller(f"key:{self.key.id}", self.key)
+        if self.current_user is LOCAL_USER:
+            return Caller(LOCAL)
+        if self.current_user is KERNEL_USER:
+            return Caller("user:kernel")
         if self.token_authenticated:
-            return "token"
-        return f"user:{self.current_user.username}"
+            return Caller("token", is_jupyter=True)
+        return Caller(f"user:{self.current_user.username}", is_jupyter=True)
+
+    @property
+    def principal(self) -> str:
+        """The name under which the caller's conversations are kept."""
+        return self.caller.principal
+
+    async def check_project_in_path(self) -> None:
+        """Raise unless the caller may work in the project of the path, if it has one.
+
+        Raises
+        ------
+        InvalidRequest, ProjectNotFound, NotAllowed
+        """
+        if self.project_in_path is not None:
+            entered = await self.gateway.projects.enter(self.project_in_path)
+            self.caller.check_project(entered.project)
+
+    def page(self, most: int = MOST_ITEMS_A_PAGE) -> tuple[int, str | None, bool]:
+        """What part of a list is asked for: how many, after which id, and whether
+        in ascending order.
+
+        Raises
+        ------
+        InvalidRequest
+        """
+        wished = self.get_query_argument("limit", "20")
+        if not (wished.isascii() and wished.isdecimal()) or not (
+            1 <= int(wished) <= most
+        ):
+            raise InvalidRequest(
+                f"`limit` must be a number from 1 to {most}.", param="limit"
+            )
+        order = self.get_query_argument("order", "desc")
+        if order not in ("asc", "desc"):
+            raise InvalidRequest("`order` is asc or desc.", param="order")
+        after = self.get_query_argument("after", "") or None
+        return int(wished), after, order == "asc"
 
     def send_json(self, answer: msgspec.Struct) -> None:
         """Finish with `answer` as JSON."""
@@ -245,12 +306,26 @@ class GatewayHandler(APIHandler):
         if key is not None and "Authorization" not in headers:
             headers["Authorization"] = f"Bearer {key}"
 
+    def _bearer(self) -> str:
+        return bearer_of(self.request)
+
+    def _let_in(self, user: User) -> None:
+        self.check_host()
+        self.current_user = self._jupyter_current_user = user
+
     def _has_kernel_key(self) -> bool:
-        scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
         expected = self.gateway.kernel_key
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            key.strip().encode(), expected.encode()
-        )
+        return hmac.compare_digest(self._bearer().encode(), expected.encode())
+
+    async def _checked_key(self) -> KeyRecord:
+        try:
+            found = await self.gateway.keyring.check(self._bearer())
+        except StoreUnavailable as error:
+            self.log.warning("keys: %s %s", error, error.detail)
+            raise api_error(error) from error
+        if isinstance(found, str):
+            raise APIError(401, found, code="invalid_api_key")
+        return found
 
     def _refuse_large_body(self) -> None:
         limit = self.gateway.max_request_bytes
@@ -299,6 +374,12 @@ class GatewayHandler(APIHandler):
             return host in names
 
 
+def bearer_of(request: HTTPServerRequest) -> str:
+    """The key in the Authorization header, empty if there is none."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() in ("bearer", "token") else ""
+
+
 def _unauthorized() -> APIError:
     return APIError(
         401,
@@ -306,6 +387,18 @@ def _unauthorized() -> APIError:
         "`Authorization: Bearer <token>`; `jupyter server list` shows it.",
         code="invalid_api_key",
     )
+
+
+class KeyElsewhereHandler(GatewayHandler):
+    """Whatever is not under ``/v1``, for a request with a scoped key."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse."""
+        raise APIError(
+            403,
+            "This API key opens /v1 alone, and nothing else of the Jupyter server.",
+            code="key_out_of_scope",
+        )
 
 
 # Clients that use one service for everything ask it for these too.

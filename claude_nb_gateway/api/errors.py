@@ -17,8 +17,13 @@ from ..errors import (
     GatewayError,
     InvalidRequest,
     ModelNotFound,
+    NotAllowed,
     NotLoggedIn,
+    ProjectNotFound,
     ResponseNotFound,
+    SessionBusy,
+    SessionNotFound,
+    StoreUnavailable,
     TooBusy,
     UpstreamError,
 )
@@ -66,12 +71,18 @@ def api_error(error: GatewayError) -> APIError:
     """The HTTP form of one of our errors."""
     message = error.message
     if isinstance(error, InvalidRequest):
-        missing = isinstance(error, ModelNotFound | ResponseNotFound)
+        missing = isinstance(
+            error, ModelNotFound | ResponseNotFound | ProjectNotFound | SessionNotFound
+        )
         # A field that refers to what is not there is a mistake in the request.
         if isinstance(error, ResponseNotFound) and error.param is not None:
             missing = False
         status = 404 if missing else 400
         return APIError(status, message, param=error.param, code=error.code)
+    if isinstance(error, NotAllowed):
+        return APIError(403, message, code=error.code)
+    if isinstance(error, SessionBusy):
+        return APIError(409, message, param="session_id", code="session_busy")
     if isinstance(error, TooBusy):
         return APIError(
             429,
@@ -89,6 +100,7 @@ def api_error(error: GatewayError) -> APIError:
     for kind, status, code in (
         (NotLoggedIn, 401, "not_logged_in"),
         (CLINotFound, 503, "cli_not_found"),
+        (StoreUnavailable, 503, "store_unavailable"),
         (CLITimeout, 504, "timeout"),
         (CLIError, 502, "cli_error"),
     ):

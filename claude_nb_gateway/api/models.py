@@ -41,6 +41,7 @@ class ModelsHandler(GatewayHandler):
     async def get(self) -> None:
         """List every name that a request may use as `model`."""
         with http_errors(self.log):
+            await self.check_project_in_path()
             catalog = await self.gateway.manager.catalog()
             if ANTHROPIC_HEADER in self.request.headers:
                 infos = [model_info(name) for name in catalog.ids]
@@ -60,6 +61,7 @@ class ModelHandler(GatewayHandler):
     async def get(self, name: str) -> None:
         """Describe the model `name`, or 404."""
         with http_errors(self.log):
+            await self.check_project_in_path()
             catalog = await self.gateway.manager.catalog()
             catalog.resolve(name)
             anthropic = ANTHROPIC_HEADER in self.request.headers

@@ -25,8 +25,6 @@ from .base import GatewayHandler, allowed_to
 from .errors import http_errors
 from .sse import EventStream
 
-MOST_ITEMS_A_PAGE = 100
-
 
 class ResponsesHandler(AnsweringHandler):
     """Answers, streamed, whole, or in the background."""
@@ -171,9 +169,9 @@ class InputItemsHandler(GatewayHandler):
                 {"id": f"item_{response_id[-16:]}_{index}", **item}
                 for index, item in enumerate([*stored.before, *stored.items])
             ]
-            if self.get_query_argument("order", "desc") == "desc":
+            if not self.page()[2]:
                 items.reverse()
-            page = self._page(items)
+            page = self._part_of(items)
             ids = [item["id"] for item in page]
             answer = InputItemList(
                 data=page,
@@ -183,16 +181,10 @@ class InputItemsHandler(GatewayHandler):
             )
             self.send_json(answer)
 
-    def _page(self, items: list[Item]) -> list[Item]:
-        wished = self.get_query_argument("limit", "20")
-        if not wished.isdecimal() or not 1 <= int(wished) <= MOST_ITEMS_A_PAGE:
-            raise InvalidRequest(
-                f"`limit` must be a number from 1 to {MOST_ITEMS_A_PAGE}.",
-                param="limit",
-            )
-        after = self.get_query_argument("after", "")
+    def _part_of(self, items: list[Item]) -> list[Item]:
+        limit, after, _ = self.page()
         ids = [item["id"] for item in items]
         if after and after not in ids:
             raise InvalidRequest("`after` names no item of this list.", param="after")
         start = ids.index(after) + 1 if after else 0
-        return items[start : start + int(wished)]
+        return items[start : start + limit]

@@ -25,7 +25,13 @@ from traitlets import Dict, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from .. import metrics
-from ..errors import CLINotFound, GatewayError, SessionBusy, TooBusy
+from ..errors import (
+    CLINotFound,
+    GatewayError,
+    InvalidRequest,
+    SessionBusy,
+    TooBusy,
+)
 from . import command
 from .idle import IdleSessions
 from .models import ModelCatalog
@@ -36,7 +42,7 @@ from .reaper import Ledger, reap
 from .session import Session
 from .spares import Spares
 from .transcripts import Transcripts
-from .turns import Opening
+from .turns import Conversation, Opening
 from .writers import Writers
 
 PROCESS_BYTES = 200 * 2**20
@@ -272,10 +278,8 @@ class CLIManager(LoggingConfigurable):
             yield lease
 
     @contextlib.asynccontextmanager
-    async def named_session(
-        self, opening: Opening, session_id: str
-    ) -> AsyncIterator[Lease]:
-        """Lend the session `session_id`, with all that its transcript says.
+    async def named_session(self, conversation: Conversation) -> AsyncIterator[Lease]:
+        """Lend the session that `conversation` names, with all its transcript says.
 
         Its own process is taken, if there is one and nobody else has written to the
         transcript since; otherwise one is started that goes on from it, or begins it.
@@ -285,15 +289,18 @@ class CLIManager(LoggingConfigurable):
         ------
         SessionBusy
             Another turn of it did not end within `session_wait_seconds`.
+        InvalidRequest
+            Its transcript is gone, or it does not wait for the results brought.
         TooBusy, CLINotFound
             See `session`.
         """
+        session_id = conversation.session_id
         try:
             await self._writers.wait(session_id, self.session_wait_seconds)
         except TimeoutError:
             raise SessionBusy(session_id) from None
         try:
-            lease = Lease(await self._find(opening, session_id))
+            lease = Lease(await self._find(conversation))
         except BaseException:
             self._writers.end(session_id)
             raise
@@ -310,6 +317,10 @@ class CLIManager(LoggingConfigurable):
                 await session.control("interrupt")
                 return True
         return await self.release(session_id)
+
+    def is_in_turn(self, session_id: str) -> bool:
+        """Whether a request has the session."""
+        return not self._writers.free(session_id)
 
     async def release(self, session_id: str) -> bool:
         """End the session's idle process, if it has one; returns whether it had."""
@@ -420,11 +431,13 @@ class CLIManager(LoggingConfigurable):
             self._lent.discard(lease.session)
             self._take_back(lease)
 
-    async def _find(self, opening: Opening, session_id: str) -> Session:
+    async def _find(self, conversation: Conversation) -> Session:
+        opening, session_id = conversation.opening, conversation.session_id
         live = self._idle.take_named(session_id)
         try:
             if live is not None:
-                if live.fits(opening) and not await self._moved(live):
+                fits = live.fits(opening) and live.awaits == conversation.results
+                if fits and not await self._moved(live):
                     metrics.SESSIONS.labels("live").inc()
                     return live
                 await self._retire(live)
@@ -436,7 +449,21 @@ class CLIManager(LoggingConfigurable):
         for session in list(self._sessions):
             if session.boot.session_id == session_id:
                 await self._close(session)
+        if conversation.results:
+            raise InvalidRequest(
+                "`messages`: the session no longer waits for these results of calls. "
+                "Send what they say as text.",
+                param="messages",
+                code="results_not_awaited",
+            )
         tail = await self._tail(opening.profile.directory, session_id)
+        if tail is None and conversation.begun:
+            raise InvalidRequest(
+                f"The transcript of the session {session_id!r} is gone: Claude Code "
+                "removes old ones (its setting cleanupPeriodDays). Make a new session.",
+                param="session_id",
+                code="session_transcript_missing",
+            )
         boot = Boot(opening.profile, session_id, resumed=tail is not None)
         started = await self._claim(boot, opening)
         started.known.add(tail or "")

@@ -208,6 +208,11 @@ class Result(Struct, tag="result"):
     session_id: str = ""
     ttft_ms: float | None = None
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether the turn ended since it was told to."""
+        return (self.terminal_reason or "").startswith("aborted")
+
 
 class LimitWindow(Struct, rename="camel"):
     """How much of what the account may use in a time is used: 1 is all of it."""

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,9 +43,11 @@ LIMIT = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 class TurnAccount:
     """What a turn took, all its models together; times in (Unix) seconds.
 
-    `outcome` is completed, failed, interrupted, or lost with the process.
+    `session_id` is empty for a conversation without a transcript; `outcome` is
+    completed, failed, interrupted, or lost with the process.
     """
 
+    session_id: str
     model: str
     outcome: str
     usage: ModelUsage
@@ -58,7 +60,7 @@ class Session:
     """A conversation on `process`; runs one turn at a time.
 
     `opening` is what it was initialized with, None before that. `waiting` says that
-    the turn rests until the results of the model's calls come, `calls` how many of
+    the turn rests until the results of the calls `awaits` come, `calls` how many of
     them this turn had. `corrected` is set by who has said something in the session
     that its client does not know of. `account_to` is told what each turn took, `known`
     are the ids of the messages that this process has in its conversation.
@@ -91,6 +93,7 @@ class Session:
         self._gone = gone
         self.in_turn = False
         self.waiting = False
+        self.awaits: frozenset[str] = frozenset()
         self.corrected = False
         self.calls = 0
         self.opening: Opening | None = None
@@ -284,17 +287,17 @@ class Session:
                 if isinstance(message, protocol.Result):
                     self.in_turn = False
                     message.usage = None if self.calls else message.usage
-                    failed = message.is_error and message.stop_reason != "refusal"
-                    self._account(message, "failed" if failed else "completed")
+                    self._account(message, _outcome(message))
             yield batch
 
-    def wait_for_results(self, message_id: str, calls: int) -> None:
-        """The turn rests after the model's message `message_id` with so many calls.
+    def wait_for_results(self, message_id: str, calls: Collection[str]) -> None:
+        """The turn rests after the model's message `message_id` with these `calls`.
 
         The next `ask` brings their results.
         """
         self.waiting = True
-        self.calls += calls
+        self.awaits = frozenset(calls)
+        self.calls += len(calls)
         self._last_message = message_id
 
     def refuse_calls(self, tool_use_ids: Iterable[str], reason: str) -> None:
@@ -306,6 +309,7 @@ class Session:
     async def interrupt(self) -> None:
         """Stop the running turn, if any, and wait until it has stopped."""
         self.waiting = False
+        self.awaits = frozenset()
         if self.in_turn:
             await self.control("interrupt")
             result = await self._until_result("end of the turn")
@@ -364,6 +368,7 @@ class Session:
         asked_of = (self.opening.model if self.opening else None) or ""
         ttft_ms = result.ttft_ms
         return TurnAccount(
+            session_id=self.boot.session_id,
             model=max(taken, key=lambda m: taken[m].output_tokens, default=asked_of),
             outcome=outcome,
             usage=protocol.total(taken.values()),
@@ -392,6 +397,7 @@ class Session:
 
     def _answer_calls(self, results: list[ContentBlock]) -> None:
         self.waiting = False
+        self.awaits = frozenset()
         for block in results:
             self._results[block["tool_use_id"]] = block
         self._reply_to_calls()
@@ -452,6 +458,13 @@ class Session:
             for message in batch:
                 if isinstance(message, protocol.Result):
                     return message
+
+
+def _outcome(result: protocol.Result) -> str:
+    if result.was_interrupted:
+        return "interrupted"
+    failed = result.is_error and result.stop_reason != "refusal"
+    return "failed" if failed else "completed"
 
 
 def _is_new(message: Message, last_message: str) -> bool:

@@ -68,6 +68,19 @@ class Transcripts:
                 found[path.stem] = path.stat().st_mtime
         return found
 
+    def changed(
+        self, directory: str, seen: Mapping[str, float]
+    ) -> dict[str, tuple[float, str]]:
+        """The conversations of `directory` that have changed since they were `seen`.
+
+        With the time of the change, and the id of the last message.
+        """
+        return {
+            session_id: (at, tail)
+            for session_id, at in self.recorded(directory).items()
+            if seen.get(session_id) != at and (tail := self.tail(directory, session_id))
+        }
+
     def describe(self, directory: str, session_id: str) -> Recorded | None:
         """What its transcript says of a session, None if that is no conversation."""
         from claude_agent_sdk import get_session_info_from_store
@@ -113,6 +126,15 @@ class Transcripts:
         if title.strip() and self._files.path(directory, session_id).exists():
             work = rename_session_via_store(self._store, session_id, title, directory)
             asyncio.run(work)
+
+    def move(self, before: str, now: str) -> None:
+        """Take all transcripts of the directory `before` along to where it is `now`."""
+        target = self._files.folder(now)
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for session_id in self.recorded(before):
+            path = self._files.path(before, session_id)
+            if not (there := target / path.name).exists():
+                path.rename(there)
 
     def delete(self, directory: str, session_id: str) -> None:
         """Remove the transcript, if there is one."""

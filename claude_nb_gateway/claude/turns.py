@@ -13,6 +13,10 @@ from .profile import CHAT, Profile
 
 ContentBlock = dict[str, Any]
 
+#: What is put between the texts of two messages of the model in one answer: it has
+#: used tools of its own in between.
+BETWEEN_MESSAGES = "\n\n"
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -102,6 +106,10 @@ class Conversation:
         Where the answer is cut, None for the model's limit.
     rule:
         What is asked of the answer's calls; None for nothing.
+    session_id:
+        The session that is asked, which holds the history already; empty for any.
+    begun:
+        Whether that session must have a transcript.
     """
 
     opening: Opening
@@ -109,6 +117,17 @@ class Conversation:
     question: list[ContentBlock] = field(default_factory=list)
     max_output_tokens: int | None = None
     rule: CallRule | None = None
+    session_id: str = ""
+    begun: bool = False
+
+    @property
+    def results(self) -> frozenset[str]:
+        """The ids of the calls whose results the question brings."""
+        return frozenset(
+            block["tool_use_id"]
+            for block in self.question
+            if block["type"] == "tool_result"
+        )
 
     @property
     def turns(self) -> tuple[Turn, ...]:

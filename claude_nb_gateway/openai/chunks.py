@@ -29,6 +29,7 @@ from ..claude.protocol import (
     System,
     Usage,
 )
+from ..claude.turns import BETWEEN_MESSAGES
 from ..errors import UpstreamError
 from .stop import StopSequences
 from .structured import StructuredAnswer
@@ -90,6 +91,7 @@ class ChunkBuilder:
         self._include_session = bool(options.include_session)
         self._started = False
         self._streaming = False
+        self._between = False
         self._message_id = ""
         self._stop = StopSequences(stop)
         self.begun = Usage()
@@ -181,7 +183,7 @@ class ChunkBuilder:
         self.begun = message.usage or Usage()
         if self._calls.begun:
             raise _not_taken_up()
-        self._text.restart()
+        self._between = self._text.restart()
         self._thinking.restart()
         if self._started:
             return []
@@ -210,8 +212,10 @@ class ChunkBuilder:
         if thinking and (new := self._thinking.add(thinking)):
             chunks.append(self._chunk(ChoiceDelta(reasoning_content=new)))
         # Beside an answer with a schema, other words have no place.
-        if text and self._structured is None:
-            chunks += self._words(self._text.add(text))
+        if text and self._structured is None and (new := self._text.add(text)):
+            between = BETWEEN_MESSAGES if self._between else ""
+            self._between = False
+            chunks += self._words(between + new)
         return chunks
 
     def _words(self, text: str) -> list[ChatCompletionChunk]:
@@ -314,18 +318,24 @@ class _Transcript:
 
     def __init__(self) -> None:
         self._told: list[str] = []
+        self._settled = False
         self._again = ""  # was told already, and must come once more
         self._half = ""
 
-    def restart(self) -> None:
-        """A model message begins; unless the last was settled, it is that one."""
+    def restart(self) -> bool:
+        """A model message begins; unless the last was settled, it is that one.
+
+        Returns whether it is another, after words of an earlier one.
+        """
         self._again = "".join(self._told)
         self._half = ""
+        return self._settled and not self._again
 
     def settle(self) -> None:
         """The model message ended in good order."""
         if self._again:
             raise _not_taken_up()
+        self._settled = self._settled or bool(self._told)
         self._told.clear()
 
     def add(self, text: str) -> str:

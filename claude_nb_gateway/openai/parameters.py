@@ -29,6 +29,11 @@ CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
         "but `pattern`, before they are passed on",
         "tool_choice": "asked for in words, checked, corrected once, else an error",
         "parallel_tool_calls": "false: asked for and checked in the same way",
+        "project_id": "the gateway's own: the id or path of the project to work in; "
+        "base URL or header `X-Claude-Project` do the same",
+        "session_id": "the gateway's own: the session to go on with, which knows what "
+        "was said: of `messages` only what follows the last of the assistant is new; "
+        "header `X-Claude-Session` does the same",
         "response_format": "`json_schema` and `json_object`: held to by the CLI",
     },
     without_effect=(

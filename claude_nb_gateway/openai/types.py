@@ -229,6 +229,8 @@ class ChatCompletionRequest(Struct):
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
     moderation: Any = None
+    project_id: str | None = None
+    session_id: str | None = None
 
 
 class PromptTokensDetails(Struct):

@@ -56,8 +56,10 @@ class Gateway:
 
 
 def _is_cli(process: psutil.Process) -> bool:
+    # Its guard has the same words in its command, and is Python.
     with contextlib.suppress(psutil.Error):
-        return "stream-json" in process.cmdline()
+        words = process.cmdline()
+        return "stream-json" in words and "guarded" not in words
     return False
 
 

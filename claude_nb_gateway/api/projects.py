@@ -1,0 +1,138 @@
+"""`/v1/projects`: list, make, describe, change, forget."""
+
+from __future__ import annotations
+
+from ..callers import Caller
+from ..errors import InvalidRequest
+from ..openai.resources import (
+    CREATE_PROJECT,
+    UPDATE_PROJECT,
+    Deleted,
+    ProjectList,
+    ProjectObject,
+    project_object,
+)
+from ..store.records import Project
+from .base import GatewayHandler, allowed_to
+from .errors import APIError, http_errors
+
+
+class ProjectHandler(GatewayHandler):
+    """One project, by its id or its path."""
+
+    @allowed_to("read")
+    async def get(self, reference: str) -> None:
+        """Describe the project."""
+        with http_errors(self.log):
+            await self.gateway.sessions.settle()
+            self.send_json(self.told(await self._project(reference)))
+
+    @allowed_to("write")
+    async def patch(self, reference: str) -> None:
+        """Change what the body names."""
+        with http_errors(self.log):
+            request = UPDATE_PROJECT.decode(self.request.body)
+            if request.trusted is not None:
+                self.caller.require_jupyter("To say which directories are trusted")
+            elif self.caller.key is not None:
+                self.caller.require_jupyter("To change a project")
+            project = await self._project(reference)
+            changes = {
+                name: value
+                for name in ("name", "description", "trusted")
+                if (value := getattr(request, name)) is not None
+            }
+            projects = self.gateway.projects
+            updated = await projects.update(project, request.path, **changes)
+            await self.gateway.sessions.move(project, updated)
+            if request.trusted is False:
+                await self.gateway.manager.release_directory(updated.directory)
+            self.send_json(self.told(updated))
+
+    @allowed_to("write")
+    async def delete(self, reference: str) -> None:
+        """Forget the project, and remove its files if that is asked twice."""
+        with http_errors(self.log):
+            self.caller.require_jupyter("To delete a project")
+            project = await self._project(reference)
+            removed = None
+            if self._asks_for_files():
+                removed = await self._remove_files(project)
+            await self.gateway.manager.release_directory(project.directory)
+            await self.gateway.projects.forget(project)
+            self.send_json(
+                Deleted(id=project.id, object="project.deleted", files_removed=removed)
+            )
+
+    def told(self, project: Project) -> ProjectObject:
+        """The project as it is told."""
+        projects = self.gateway.projects
+        path, trusted = projects.path_of(project), projects.is_trusted(project)
+        return project_object(project, path, trusted)
+
+    async def _project(self, reference: str) -> Project:
+        project = await self.gateway.projects.get(reference)
+        self.caller.check_project(project)
+        return project
+
+    def _asks_for_files(self) -> bool:
+        wished = self.get_query_argument("files", "false")
+        if wished not in ("true", "false"):
+            raise InvalidRequest("`files` is true or false.", param="files")
+        return wished == "true"
+
+    async def _remove_files(self, project: Project) -> int:
+        projects = self.gateway.projects
+        count = await projects.count_files(project)
+        if self.get_query_argument("confirm", "") != project.id:
+            raise APIError(
+                409,
+                f"This would remove the directory {projects.path_of(project)!r} with "
+                f"{count} files for ever. If that is meant, ask again with "
+                f"`files=true&confirm={project.id}`.",
+                param="confirm",
+                code="confirmation_required",
+            )
+        await projects.remove_files(project)
+        return count
+
+
+class ProjectsHandler(ProjectHandler):
+    """All projects."""
+
+    @allowed_to("read")
+    async def get(self) -> None:  # type: ignore[override]
+        """List the projects below the server's root, the newest first."""
+        with http_errors(self.log):
+            limit, after, _ = self.page()
+            await self.gateway.sessions.settle()
+            records, more = await self._records(self.caller, limit, after)
+            told = [self.told(project) for project in records]
+            ids = [project.id for project in told]
+            self.send_json(
+                ProjectList(
+                    data=told,
+                    first_id=ids[0] if ids else None,
+                    last_id=ids[-1] if ids else None,
+                    has_more=more,
+                )
+            )
+
+    @allowed_to("write")
+    async def post(self) -> None:
+        """Make a directory a project, and the directory if it is missing."""
+        with http_errors(self.log):
+            request = CREATE_PROJECT.decode(self.request.body)
+            self.caller.check_project(None)
+            project = await self.gateway.projects.create(
+                request.path, request.name or "", request.description or ""
+            )
+            self.send_json(self.told(project))
+
+    async def _records(
+        self, caller: Caller, limit: int, after: str | None
+    ) -> tuple[list[Project], bool]:
+        if caller.key is not None and caller.key.project_id is not None:
+            return [await self.gateway.projects.get(caller.key.project_id)], False
+        root = self.gateway.projects.root
+        return await self.gateway.store.projects(root, limit, after)

@@ -1,0 +1,126 @@
+"""`/v1/sessions`: list, make, read, rename, delete, interrupt, fork."""
+
+from __future__ import annotations
+
+from ..openai.history import chat_messages
+from ..openai.resources import (
+    CREATE_SESSION,
+    FORK_SESSION,
+    UPDATE_SESSION,
+    Deleted,
+    Interrupted,
+    SessionList,
+    session_object,
+    session_with_messages,
+)
+from ..sessions import check_fields
+from ..store.records import Project, SessionRecord
+from .base import GatewayHandler, allowed_to
+from .errors import http_errors
+
+
+class SessionsHandler(GatewayHandler):
+    """All sessions of the caller."""
+
+    @allowed_to("read")
+    async def get(self) -> None:
+        """List the sessions, the last used first; `project` names that of a project."""
+        with http_errors(self.log):
+            limit, after, ascending = self.page()
+            await self.gateway.sessions.settle()
+            project = None
+            if reference := self.get_query_argument("project", None):
+                project = await self.gateway.projects.get(reference)
+                self.caller.check_project(project)
+            records, more = await self.gateway.sessions.page(
+                self.caller, project, limit=limit, after=after, ascending=ascending
+            )
+            ids = [record.id for record in records]
+            self.send_json(
+                SessionList(
+                    data=[session_object(record) for record in records],
+                    first_id=ids[0] if ids else None,
+                    last_id=ids[-1] if ids else None,
+                    has_more=more,
+                )
+            )
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Make a session; its first turn begins its conversation."""
+        with http_errors(self.log):
+            request = CREATE_SESSION.decode(self.request.body)
+            models = self.gateway.manager.models
+            if request.model is not None and models.loaded:
+                models.resolve(request.model)
+            fields = check_fields(
+                title=request.title, model=request.model, system=request.system
+            )
+            project = None
+            if request.project_id is not None:
+                entered = await self.gateway.projects.enter(request.project_id)
+                project = await self.gateway.projects.registered(entered.project)
+            self.caller.check_project(project)
+            made = await self.gateway.sessions.create(self.caller, project, **fields)
+            self.send_json(session_object(made))
+
+
+class SessionHandler(GatewayHandler):
+    """One session."""
+
+    @allowed_to("read")
+    async def get(self, session_id: str) -> None:
+        """Give the session with its messages."""
+        with http_errors(self.log):
+            await self.gateway.sessions.settle()
+            record, project = await self.session(session_id)
+            entries = await self.gateway.sessions.messages(record, project)
+            self.send_json(session_with_messages(record, chat_messages(entries)))
+
+    @allowed_to("execute")
+    async def patch(self, session_id: str) -> None:
+        """Give it another title."""
+        with http_errors(self.log):
+            request = UPDATE_SESSION.decode(self.request.body)
+            title = check_fields(title=request.title)["title"]
+            record, project = await self.session(session_id)
+            renamed = await self.gateway.sessions.rename(record, project, title)
+            self.send_json(session_object(renamed))
+
+    @allowed_to("execute")
+    async def delete(self, session_id: str) -> None:
+        """Forget it, and remove its transcript."""
+        with http_errors(self.log):
+            record, project = await self.session(session_id)
+            await self.gateway.sessions.delete(record, project)
+            self.send_json(Deleted(id=record.id, object="session.deleted"))
+
+    async def session(self, session_id: str) -> tuple[SessionRecord, Project | None]:
+        """The session, which the caller may open, and its project."""
+        return await self.gateway.sessions.get(self.caller, session_id)
+
+
+class InterruptHandler(SessionHandler):
+    """The turn that a session is in."""
+
+    @allowed_to("execute")
+    async def post(self, session_id: str) -> None:
+        """Stop it; its request is answered with what the model had said."""
+        with http_errors(self.log):
+            record, _ = await self.session(session_id)
+            stopped = await self.gateway.manager.interrupt(record.id)
+            self.send_json(Interrupted(id=record.id, interrupted=stopped))
+
+
+class ForkHandler(SessionHandler):
+    """Copies of a session."""
+
+    @allowed_to("execute")
+    async def post(self, session_id: str) -> None:
+        """Make a session that begins with this one's conversation as it stands."""
+        with http_errors(self.log):
+            request = FORK_SESSION.decode(self.request.body or b"{}")
+            title = check_fields(title=request.title)["title"]
+            record, project = await self.session(session_id)
+            fork = await self.gateway.sessions.fork(self.caller, record, project, title)
+            self.send_json(session_object(fork))

@@ -1,0 +1,353 @@
+"""Projects: directories below the server's root in which Claude Code works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from traitlets import Enum, Instance, List, Unicode
+from traitlets.config import LoggingConfigurable
+
+from . import directories
+from .callers import Caller
+from .claude.profile import Profile
+from .directories import Place
+from .errors import InvalidRequest, NotAllowed, ProjectNotFound, StoreUnavailable
+from .store.records import Project, new_project_id
+from .store.store import Store
+
+# Files of a directory that Claude Code reads on its own, and follows where they lead.
+MEMORY_FILES = ("CLAUDE.md", os.path.join(".claude", "CLAUDE.md"))
+
+# What the store says of a project is asked again after so long, since another server
+# may have changed it.
+CACHE_SECONDS = 2.0
+MOST_KNOWN = 1_000
+
+# Left out are those that ask a person, or act when no turn runs.
+TOOLS = [
+    "Agent",
+    "Bash",
+    "Edit",
+    "Glob",
+    "Grep",
+    "NotebookEdit",
+    "Read",
+    "Skill",
+    "TodoWrite",
+    "WebFetch",
+    "WebSearch",
+    "Write",
+]
+
+# Nothing that runs a program, or sends what was read elsewhere.
+KEY_TOOLS = ["Edit", "Glob", "Grep", "NotebookEdit", "Read", "TodoWrite", "Write"]
+
+
+Asking = Callable[[str], Awaitable[Project | None]]
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A project whose directory was there a moment ago."""
+
+    project: Project
+    place: Place
+
+
+class Projects(LoggingConfigurable):
+    """Finds, makes, changes and forgets projects, and says what Claude may do there."""
+
+    trusted_projects = List(
+        Unicode(),
+        config=True,
+        help="""Directories whose own settings take effect: hooks, MCP servers,
+        environment and key helpers, which are code. Absolute, or relative to the
+        server's root directory.""",
+    )
+    permission_mode = Enum(
+        ["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"],
+        "default",
+        config=True,
+        help="""Claude Code's permission mode in projects. What needs leave in it is
+        denied, since nobody is asked: in `default` all but reading, in `acceptEdits`
+        commands.""",
+    )
+    tools = List(
+        Unicode(), TOOLS, config=True, help="The built-in tools there are in projects."
+    )
+    allowed_tools = List(
+        Unicode(),
+        config=True,
+        help="""Rules of Claude Code for what needs no leave in projects:
+        ["Bash(git log:*)", "WebSearch"].""",
+    )
+    key_tools = List(
+        Unicode(),
+        KEY_TOOLS,
+        config=True,
+        help="""The tools of requests with a scoped key that names none, and of those
+        without a key: no Bash, which is a shell of the user.""",
+    )
+    store = Instance(Store)
+
+    def __init__(
+        self, root: str, allow_hidden: Callable[[], bool], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.root = os.path.realpath(root)
+        self._allow_hidden = allow_hidden
+        self._known: dict[str, tuple[float, Project]] = {}
+        self._changes = 0
+
+    def path_of(self, project: Project) -> str:
+        """The path of its directory relative to the root, ``.`` for the root."""
+        return os.path.relpath(project.directory, self.root)
+
+    async def enter(self, reference: str) -> Entered:
+        """The project with this id or path, for work in its directory.
+
+        A directory that is no project yet is one from now on.
+
+        Raises
+        ------
+        InvalidRequest
+            The path is none that may be; see `directories`.
+        ProjectNotFound
+            There is no such project or directory.
+        """
+        if reference.startswith("proj_"):
+            project = await self._by_id(reference, self._cached)
+            place = await self._find(self.names_of(project))
+            if place is None:
+                raise ProjectNotFound.gone(project.name)
+            return Entered(project, place)
+        names = self._names_in(reference)
+        place = await self._find(names)
+        if place is None:
+            lost = await self.store.project_at(os.path.join(self.root, *names))
+            if lost is not None:
+                raise ProjectNotFound.gone(lost.name)
+            raise ProjectNotFound(
+                f"There is no directory {reference!r} below the server's root. POST "
+                "/v1/projects makes one."
+            )
+        return Entered(await self._of(place), place)
+
+    async def get(self, reference: str) -> Project:
+        """The project with this id or path, whether its directory is there or not.
+
+        Raises
+        ------
+        InvalidRequest, ProjectNotFound, StoreUnavailable
+        """
+        if reference.startswith("proj_"):
+            return await self._by_id(reference, _asked)
+        directory = os.path.join(self.root, *self._names_in(reference))
+        project = await self.store.project_at(directory)
+        if project is None:
+            raise _not_found(reference)
+        return project
+
+    async def create(self, path: str, name: str, description: str) -> Project:
+        """Make the directory at `path` a project, and the directory if it is missing.
+
+        One that is a project already is given as it is.
+        """
+        place = await asyncio.to_thread(
+            directories.make, self.root, self._names_in(path)
+        )
+        return await self.registered(_new(place, name, description))
+
+    async def update(
+        self, project: Project, path: str | None, **changes: Any
+    ) -> Project:
+        """Change the fields named; `path` says where its directory is now.
+
+        Raises
+        ------
+        InvalidRequest
+            There is no directory, or it is another project's.
+        """
+        if path is not None:
+            place = await self._find(self._names_in(path))
+            if place is None:
+                raise InvalidRequest(
+                    f"`path`: there is no directory {path!r}.", param="path"
+                )
+            other = await self.store.project_at(place.directory)
+            if other is not None and other.id != project.id:
+                raise InvalidRequest(
+                    f"`path`: that is the project {other.id}.", param="path"
+                )
+            changes["directory"] = place.directory
+        if changes.get("trusted") is False and self._trusted_by_trait(project):
+            raise InvalidRequest(
+                "`trusted`: Projects.trusted_projects names this directory: take it "
+                "out there.",
+                param="trusted",
+            )
+        self._forget_known()
+        updated = await self.store.update_project(project.id, **changes)
+        if updated is None:
+            raise _not_found(project.id)
+        self._forget_known()
+        return updated
+
+    async def forget(self, project: Project) -> None:
+        """Make it a project no more; its files stay."""
+        await self.store.delete_project(project.id)
+        self._forget_known()
+
+    async def count_files(self, project: Project) -> int:
+        """How many files `remove_files` would remove."""
+        names = self.names_of(project)
+        if await self._find(names) is None:
+            return 0
+        return await asyncio.to_thread(directories.count_files, self.root, names)
+
+    async def remove_files(self, project: Project) -> None:
+        """Remove the directory with all that is in it.
+
+        Raises
+        ------
+        NotAllowed
+            It is the root itself.
+        """
+        names = self.names_of(project)
+        if not names:
+            raise NotAllowed("The root directory itself is not removed.")
+        if await self._find(names) is not None:
+            await asyncio.to_thread(directories.remove, self.root, names)
+
+    def is_trusted(self, project: Project) -> bool:
+        """Whether the directory's own settings take effect."""
+        return project.trusted or self._trusted_by_trait(project)
+
+    async def profile(self, entered: Entered, caller: Caller) -> Profile:
+        """What processes for `caller` in this project are bound to."""
+        project, place = entered.project, entered.place
+        trusted = self.is_trusted(project)
+        memory = trusted or not await asyncio.to_thread(
+            directories.links_among, place, MEMORY_FILES
+        )
+        if not memory:
+            self.log.warning(
+                "CLAUDE.md of %s is behind a link, and the project is not trusted: it "
+                "is not read",
+                place.directory,
+            )
+        return Profile(
+            directory=place.directory,
+            place=place.identity,
+            trusted=trusted,
+            memory=memory,
+            permission_mode=self.permission_mode,
+            tools=tuple(self._tools(caller)),
+            allowed=tuple(self.allowed_tools),
+        )
+
+    async def registered(self, project: Project) -> Project:
+        """The project as the store has it; a new one is put there."""
+        changes = self._changes
+        stored = await self.store.add_project(project)
+        self._remember(stored.directory, stored, changes)
+        return stored
+
+    def names_of(self, project: Project) -> list[str]:
+        """The names that lead from the root to its directory."""
+        path = self.path_of(project)
+        return [] if path == "." else path.split(os.sep)
+
+    def _tools(self, caller: Caller) -> Sequence[str]:
+        if caller.key is not None and caller.key.tools is not None:
+            return caller.key.tools
+        scoped = caller.key is not None or caller.principal == LOCAL
+        return self.key_tools if scoped else self.tools
+
+    async def _of(self, place: Place) -> Project:
+        try:
+            project = await self._cached(place.directory, self.store.project_at)
+        except StoreUnavailable as error:
+            # Chat goes on; without the store nothing is trusted but by trait.
+            self.log.warning("projects: %s %s", error, error.detail)
+            project = None
+        if project is None:
+            project = _new(place, "", "")
+            self._remember(place.directory, project, self._changes)
+        return project
+
+    async def _by_id(
+        self, project_id: str, ask: Callable[[str, Asking], Awaitable[Project | None]]
+    ) -> Project:
+        project = await ask(project_id, self.store.project)
+        if project is None or not self._is_below_root(project.directory):
+            raise _not_found(project_id)
+        return project
+
+    async def _cached(self, key: str, ask: Asking) -> Project | None:
+        asked, known = self._known.get(key, (0.0, None))
+        if known is not None and time.monotonic() - asked < CACHE_SECONDS:
+            return known
+        changes = self._changes
+        found = await ask(key)
+        if found is not None:
+            self._remember(key, found, changes)
+        return found
+
+    def _remember(self, key: str, project: Project, changes: int) -> None:
+        # What was asked before a change may be from before it.
+        if changes != self._changes:
+            return
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[key] = (time.monotonic(), project)
+
+    def _forget_known(self) -> None:
+        self._changes += 1
+        self._known.clear()
+
+    async def _find(self, names: Sequence[str]) -> Place | None:
+        return await asyncio.to_thread(directories.find, self.root, names)
+
+    def _names_in(self, path: str) -> list[str]:
+        return directories.names_in(path, allow_hidden=self._allow_hidden())
+
+    def _is_below_root(self, directory: str) -> bool:
+        return os.path.commonpath([self.root, directory]) == self.root
+
+    def _trusted_by_trait(self, project: Project) -> bool:
+        trusted = {
+            os.path.realpath(os.path.join(self.root, os.path.expanduser(path)))
+            for path in self.trusted_projects
+        }
+        return project.directory in trusted
+
+
+#: The principal of those who need no key.
+LOCAL = "user:local"
+
+
+def _not_found(reference: str) -> ProjectNotFound:
+    return ProjectNotFound(
+        f"There is no project {reference!r}. GET /v1/projects lists them, POST makes "
+        "one."
+    )
+
+
+async def _asked(key: str, ask: Asking) -> Project | None:
+    return await ask(key)
+
+
+def _new(place: Place, name: str, description: str) -> Project:
+    return Project(
+        id=new_project_id(),
+        directory=place.directory,
+        name=name or os.path.basename(place.directory),
+        description=description,
+        created_at=time.time(),
+    )

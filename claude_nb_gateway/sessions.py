@@ -1,0 +1,373 @@
+"""Sessions: conversations that outlive processes, in the CLI's own transcripts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from traitlets import Instance
+from traitlets.config import LoggingConfigurable
+
+from .callers import Caller
+from .claude.manager import CLIManager
+from .claude.session import TurnAccount
+from .errors import (
+    InvalidRequest,
+    ProjectNotFound,
+    SessionBusy,
+    SessionNotFound,
+    StoreUnavailable,
+)
+from .projects import Projects
+from .store.records import Project, SessionRecord, Tokens, TurnRecord
+from .store.store import Store
+
+#: The owner of the sessions that were begun in a terminal.
+TERMINAL = "terminal"
+
+# A store that is slow keeps a server from its end, and a listing from its reader, for
+# no longer.
+CLOSE_SECONDS = 5.0
+SETTLE_SECONDS = 1.0
+
+
+class Sessions(LoggingConfigurable):
+    """Finds, makes, lists, forks and forgets sessions, and keeps their accounts."""
+
+    store = Instance(Store)
+    manager = Instance(CLIManager)
+    projects = Instance(Projects)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._seen: dict[str, dict[str, float]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def create(
+        self,
+        caller: Caller,
+        project: Project | None,
+        *,
+        title: str = "",
+        model: str = "",
+        system: str = "",
+    ) -> SessionRecord:
+        """A new session of `caller`.
+
+        It has no transcript before its first turn.
+        """
+        now = time.time()
+        record = SessionRecord(
+            id=str(uuid.uuid4()),
+            owner=caller.principal,
+            project_id=None if project is None else project.id,
+            created_at=now,
+            updated_at=now,
+            title=title,
+            model=model,
+            system=system,
+        )
+        return await self.store.put_session(record)
+
+    async def get(
+        self, caller: Caller, session_id: str
+    ) -> tuple[SessionRecord, Project | None]:
+        """The session, which may have been begun in a terminal, and its project.
+
+        Raises
+        ------
+        SessionNotFound, NotAllowed, StoreUnavailable
+        """
+        record = None
+        if _is_uuid(session_id):
+            record = await self.store.session(session_id)
+            if record is None:
+                await self._discover(await self._all_projects())
+                record = await self.store.session(session_id)
+        if record is None:
+            raise SessionNotFound(session_id)
+        project = await self._project_of(record)
+        caller.check_session(record, project)
+        return record, project
+
+    async def page(
+        self, caller: Caller, project: Project | None, **page: Any
+    ) -> tuple[list[SessionRecord], bool]:
+        """A page of the sessions that `caller` may open, and whether there are more.
+
+        With `project` those of that one; `page` is as `Store.sessions` has it.
+        """
+        if project is not None:
+            projects, owner = [project], None
+        elif caller.key is not None and caller.key.project_id is not None:
+            projects, owner = [await self.projects.get(caller.key.project_id)], None
+        else:
+            projects, owner = await self._all_projects(), caller.principal
+        await self._discover(projects)
+        ids = [project.id for project in projects]
+        records, more = await self.store.sessions(project_ids=ids, owner=owner, **page)
+        named = {project.id: project for project in projects}
+        await self._title(records, named)
+        return records, more
+
+    async def messages(
+        self, record: SessionRecord, project: Project | None
+    ) -> list[dict[str, Any]]:
+        """The messages of the conversation, as `Transcripts.messages` has them."""
+        transcripts, where = self.manager.transcripts, self._directory(project)
+        return await asyncio.to_thread(transcripts.messages, where, record.id)
+
+    async def rename(
+        self, record: SessionRecord, project: Project | None, title: str
+    ) -> SessionRecord:
+        """Give the session a title, which `claude --resume` shows too."""
+        updated = await self.store.update_session(record.id, title=title)
+        if updated is None:
+            raise SessionNotFound(record.id)
+        transcripts, where = self.manager.transcripts, self._directory(project)
+        await asyncio.to_thread(transcripts.rename, where, record.id, title)
+        return updated
+
+    async def delete(self, record: SessionRecord, project: Project | None) -> None:
+        """Forget the session, and remove its transcript.
+
+        Raises
+        ------
+        SessionBusy
+            It is in the middle of a turn.
+        """
+        if self.manager.is_in_turn(record.id):
+            raise SessionBusy(record.id)
+        await self.manager.release(record.id)
+        where = self._directory(project)
+        await asyncio.to_thread(self.manager.transcripts.delete, where, record.id)
+        self._seen.get(where, {}).pop(record.id, None)
+        await self.store.delete_session(record.id)
+
+    async def fork(
+        self,
+        caller: Caller,
+        record: SessionRecord,
+        project: Project | None,
+        title: str,
+    ) -> SessionRecord:
+        """A new session of `caller` that begins with the conversation as it stands."""
+        transcripts, where = self.manager.transcripts, self._directory(project)
+        copied = await asyncio.to_thread(transcripts.fork, where, record.id, title)
+        now = time.time()
+        fork = SessionRecord(
+            id=copied or str(uuid.uuid4()),
+            owner=caller.principal,
+            project_id=record.project_id,
+            title=title or (f"{record.title} (fork)" if record.title else ""),
+            model=record.model,
+            system=record.system,
+            created_at=now,
+            updated_at=now,
+            last_uuid=(copied and await self._tail(where, copied)) or "",
+        )
+        return await self.store.put_session(fork)
+
+    async def move(self, project: Project, moved: Project) -> None:
+        """Take the transcripts of `project` along to where its directory is now."""
+        if project.directory != moved.directory:
+            await self.manager.release_directory(project.directory)
+            transcripts = self.manager.transcripts
+            await asyncio.to_thread(
+                transcripts.move, project.directory, moved.directory
+            )
+
+    def recorder(
+        self,
+        caller: Caller,
+        project: Project | None,
+        session: SessionRecord | None,
+        system: str = "",
+    ) -> Callable[[TurnAccount], None]:
+        """Who writes down what a turn of `caller` took, after it has ended.
+
+        A conversation in a project that has no record yet gets one, with its turn.
+        """
+
+        def record(account: TurnAccount) -> None:
+            self._own(self._record(caller, project, session, system, account))
+
+        return record
+
+    async def settle(self) -> None:
+        """Wait until the turns that have ended are in the accounts, if they can be."""
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._written_down()
+                await self.store.flush()
+
+    async def close(self) -> None:
+        """Wait until what is being written down is with the store."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._written_down()
+
+    async def _written_down(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _record(
+        self,
+        caller: Caller,
+        project: Project | None,
+        session: SessionRecord | None,
+        system: str,
+        account: TurnAccount,
+    ) -> None:
+        project_id = None
+        try:
+            if project is not None:
+                project_id = (await self.projects.registered(project)).id
+            if session is None and account.session_id:
+                await self.store.put_session(
+                    _session_of(caller, project_id, system, account)
+                )
+        except StoreUnavailable as error:
+            # The session is found again by its transcript.
+            self.log.warning("not written down yet: %s %s", error, error.detail)
+        self.store.record(_turn_of(caller, project_id, account))
+
+    async def _project_of(self, record: SessionRecord) -> Project | None:
+        if record.project_id is None:
+            return None
+        try:
+            return await self.projects.get(record.project_id)
+        except ProjectNotFound:
+            raise SessionNotFound(record.id) from None
+
+    async def _all_projects(self) -> list[Project]:
+        projects, more = await self.store.projects(self.projects.root, 1_000, None)
+        while more:
+            page, more = await self.store.projects(
+                self.projects.root, 1_000, projects[-1].id
+            )
+            projects += page
+        return projects
+
+    async def _discover(self, projects: Sequence[Project]) -> None:
+        """Take over the sessions that were begun, or went on, in a terminal."""
+        for project in projects:
+            seen = self._seen.setdefault(project.directory, {})
+            changed = await asyncio.to_thread(
+                self.manager.transcripts.changed, project.directory, seen
+            )
+            if not changed:
+                continue
+            await self.store.put_sessions(
+                [
+                    SessionRecord(
+                        id=session_id,
+                        owner=TERMINAL,
+                        project_id=project.id,
+                        created_at=at,
+                        updated_at=at,
+                        last_uuid=tail,
+                    )
+                    for session_id, (at, tail) in changed.items()
+                ]
+            )
+            for session_id, (at, _) in changed.items():
+                if session_id in seen:
+                    await self.store.update_session(session_id, updated_at=at)
+                seen[session_id] = at
+
+    async def _title(
+        self, records: Sequence[SessionRecord], projects: dict[str, Project]
+    ) -> None:
+        """Name those that have no title yet by what they began with."""
+        describe = self.manager.transcripts.describe
+        for record in records:
+            if record.title or record.project_id not in projects:
+                continue
+            where = projects[record.project_id].directory
+            told = await asyncio.to_thread(describe, where, record.id)
+            if told is not None and told.title:
+                record.title = told.title
+                record.created_at = told.created_at
+                await self.store.update_session(
+                    record.id, title=told.title, created_at=told.created_at
+                )
+
+    async def _tail(self, directory: str, session_id: str) -> str | None:
+        transcripts = self.manager.transcripts
+        return await asyncio.to_thread(transcripts.tail, directory, session_id)
+
+    def _directory(self, project: Project | None) -> str:
+        if project is None:
+            return self.manager.sessions_directory()
+        return project.directory
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def check_fields(**fields: str | None) -> dict[str, str]:
+    """The texts of a session that were given, none of them too long.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    limits = {"title": 500, "model": 200, "system": 200_000}
+    for name, text in fields.items():
+        if text is not None and len(text) > limits[name]:
+            raise InvalidRequest(
+                f"`{name}`: at most {limits[name]} characters.", param=name
+            )
+    return {name: text or "" for name, text in fields.items()}
+
+
+def _session_of(
+    caller: Caller, project_id: str | None, system: str, account: TurnAccount
+) -> SessionRecord:
+    return SessionRecord(
+        id=account.session_id,
+        owner=caller.principal,
+        project_id=project_id,
+        model=account.model,
+        system=system,
+        created_at=account.started_at,
+        updated_at=account.started_at,
+    )
+
+
+def _turn_of(
+    caller: Caller, project_id: str | None, account: TurnAccount
+) -> TurnRecord:
+    usage = account.usage
+    return TurnRecord(
+        owner=caller.principal,
+        model=account.model,
+        outcome=account.outcome,
+        started_at=account.started_at,
+        duration_seconds=account.duration_seconds,
+        first_token_seconds=account.first_token_seconds,
+        tokens=Tokens(
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_input_tokens,
+            usage.cache_creation_input_tokens,
+        ),
+        cost_usd=usage.cost_usd,
+        session_id=account.session_id or None,
+        project_id=project_id,
+        key_id=None if caller.key is None else caller.key.id,
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
