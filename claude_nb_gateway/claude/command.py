@@ -89,6 +89,8 @@ def command_for(cli: str, boot: Boot, unreadable: Iterable[str] = ()) -> list[st
     """
     profile = boot.profile
     words = [cli, *STREAM_JSON, *_session(boot)]
+    for flag, value in (("--model", boot.model), ("--effort", boot.effort)):
+        words += [flag, value] if value else []
     if profile.directory:
         words += _project(profile, unreadable)
     else:

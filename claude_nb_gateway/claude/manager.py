@@ -464,7 +464,13 @@ class CLIManager(LoggingConfigurable):
                 param="session_id",
                 code="session_transcript_missing",
             )
-        boot = Boot(opening.profile, session_id, resumed=tail is not None)
+        boot = Boot(
+            opening.profile,
+            session_id,
+            resumed=tail is not None,
+            model=self.models.known(opening.model),
+            effort=opening.effort,
+        )
         started = await self._claim(boot, opening)
         started.known.add(tail or "")
         return started

@@ -82,6 +82,10 @@ class ModelCatalog(LoggingConfigurable):
             raise ModelNotFound(wanted, self.ids)
         return target
 
+    def known(self, name: str | None) -> str | None:
+        """What `resolve` gives for `name`, None if it finds no model."""
+        return self.resolve(name) if self.accepts(name) else None
+
     def accepts(self, name: str | None) -> bool:
         """Whether `resolve` finds a model for `name`."""
         try:

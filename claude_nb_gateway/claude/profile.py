@@ -52,11 +52,16 @@ class Boot:
         conversation that leaves none.
     resumed:
         Whether there is a transcript already, to go on from.
+    model, effort:
+        What its first turn runs with, where that is known: a change afterwards would
+        leave a note in a conversation that is resumed.
     """
 
     profile: Profile = CHAT
     session_id: str = ""
     resumed: bool = False
+    model: str | None = None
+    effort: str | None = None
 
 
 #: A process that fits any chat and leaves no trace.

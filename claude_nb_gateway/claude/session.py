@@ -98,8 +98,8 @@ class Session:
         self.calls = 0
         self.opening: Opening | None = None
         self._settings: Json = {
-            "model": None,
-            "effortLevel": None,
+            "model": boot.model,
+            "effortLevel": boot.effort,
             "env": {LIMIT: None},
         }
         self._no_thinking = False
