@@ -104,7 +104,7 @@ async def _attempt(
         turn = _obeying(manager, session, conversation)
         schema = conversation.opening.schema
         tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
-        said = _Said(tools)
+        said = _Said(tools, paragraphs=conversation.has_own_turns)
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
@@ -172,11 +172,12 @@ class _Said:
     `message_id` is the model's message that said something last.
     """
 
-    def __init__(self, tools: set[str]) -> None:
+    def __init__(self, tools: set[str], *, paragraphs: bool) -> None:
         self.blocks: list[ContentBlock] = []
         self.calls: list[str] = []
         self.message_id = ""
         self._tools = tools
+        self._paragraphs = paragraphs
 
     def add(self, message: Message) -> None:
         """Take in what `message` adds."""
@@ -194,7 +195,7 @@ class _Said:
 
     def _goes_on(self, message_id: str) -> bool:
         told = any(block["type"] == "text" for block in self.blocks)
-        return told and message_id != self.message_id
+        return told and self._paragraphs and message_id != self.message_id
 
 
 def _stands_at(conversation: Conversation, said: _Said) -> bytes:

@@ -180,6 +180,7 @@ class AnsweringHandler(GatewayHandler):
             stop,
             names_by_cli_name(conversation.opening.tools),
             structured,
+            paragraphs=conversation.has_own_turns,
         )
         return conversation, builder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import responses
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..anthropic import types as anthropic
-from ..openai import response_types
+from ..openai import resources, response_types
 from ..openai import types as openai
 from ..openai.completions import Completion, CompletionRequest
 from .base import GatewayHandler, allowed_to
@@ -20,7 +20,7 @@ from .base import GatewayHandler, allowed_to
 DISTRIBUTION = "claude_nb_gateway"
 
 #: What any request may be answered with instead, and one that can have a body.
-ERRORS = (400, 401, 403, 404, 405, 429, 500, 502, 503, 504)
+ERRORS = (400, 401, 403, 404, 405, 409, 429, 500, 502, 503, 504)
 BODY_ERRORS = (413, 415)
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -54,7 +54,7 @@ class Operation:
     @property
     def error(self) -> Any:
         """The type of its errors."""
-        is_anthropics = self.path.startswith("/v1/messages")
+        is_anthropics = "/messages" in self.path
         return anthropic.ErrorEvent if is_anthropics else openai.ErrorResponse
 
 
@@ -87,7 +87,13 @@ _MESSAGE_EVENT = (
     | anthropic.ErrorEvent
 )
 
-OPERATIONS = (
+_PAGE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
+    ("after", {"type": "string"}),
+    ("order", {"enum": ["asc", "desc"]}),
+)
+
+_ANSWERING = (
     Operation(
         "post",
         "/v1/chat/completions",
@@ -131,11 +137,7 @@ OPERATIONS = (
         "List what a stored response answers",
         None,
         response_types.InputItemList,
-        query=(
-            ("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
-            ("after", {"type": "string"}),
-            ("order", {"enum": ["asc", "desc"]}),
-        ),
+        query=_PAGE,
     ),
     Operation(
         "post",
@@ -162,6 +164,100 @@ OPERATIONS = (
     ),
     Operation("get", "/v1/models", "List the models", None, openai.ModelList),
     Operation("get", "/v1/models/{model}", "Describe a model", None, openai.Model),
+)
+
+_PROJECT = "/v1/projects/{project}"
+_SESSION = "/v1/sessions/{session_id}"
+
+_RESOURCES = (
+    Operation(
+        "get",
+        "/v1/projects",
+        "List the projects",
+        None,
+        resources.ProjectList,
+        query=_PAGE,
+    ),
+    Operation(
+        "post",
+        "/v1/projects",
+        "Make a directory a project",
+        resources.CreateProject,
+        resources.ProjectObject,
+    ),
+    Operation("get", _PROJECT, "Describe a project", None, resources.ProjectObject),
+    Operation(
+        "patch",
+        _PROJECT,
+        "Change a project",
+        resources.UpdateProject,
+        resources.ProjectObject,
+    ),
+    Operation(
+        "delete",
+        _PROJECT,
+        "Forget a project",
+        None,
+        resources.Deleted,
+        query=(("files", {"type": "boolean"}), ("confirm", {"type": "string"})),
+    ),
+    Operation(
+        "get",
+        "/v1/sessions",
+        "List the sessions",
+        None,
+        resources.SessionList,
+        query=(("project", {"type": "string"}), *_PAGE),
+    ),
+    Operation(
+        "post",
+        "/v1/sessions",
+        "Make a session",
+        resources.CreateSession,
+        resources.SessionObject,
+    ),
+    Operation(
+        "get",
+        _SESSION,
+        "Give a session with its messages",
+        None,
+        resources.SessionWithMessages,
+    ),
+    Operation(
+        "patch",
+        _SESSION,
+        "Rename a session",
+        resources.UpdateSession,
+        resources.SessionObject,
+    ),
+    Operation("delete", _SESSION, "Forget a session", None, resources.Deleted),
+    Operation(
+        "post",
+        f"{_SESSION}/interrupt",
+        "Stop the turn of a session",
+        None,
+        resources.Interrupted,
+    ),
+    Operation(
+        "post",
+        f"{_SESSION}/fork",
+        "Copy a session",
+        resources.ForkSession,
+        resources.SessionObject,
+    ),
+)
+
+OPERATIONS = (
+    *_ANSWERING,
+    *_RESOURCES,
+    *(
+        replace(
+            operation,
+            path=operation.path.replace("/v1", _PROJECT, 1),
+            summary=f"{operation.summary}, in a project",
+        )
+        for operation in _ANSWERING
+    ),
 )
 
 
@@ -211,7 +307,8 @@ def _operation(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
             "x-event-schema": schemas[id(operation.events)],
         }
     answers: dict[str, Any] = {"200": {"description": "OK", "content": content}}
-    errors = (*ERRORS, *BODY_ERRORS) if operation.method == "post" else ERRORS
+    has_body = operation.method in ("post", "patch")
+    errors = (*ERRORS, *BODY_ERRORS) if has_body else ERRORS
     for status in sorted(errors):
         answers[str(status)] = {
             "description": responses[status],

@@ -121,6 +121,11 @@ class Conversation:
     begun: bool = False
 
     @property
+    def has_own_turns(self) -> bool:
+        """Whether Claude may say something, use tools of its own, and go on."""
+        return bool(self.opening.profile.directory or self.session_id)
+
+    @property
     def results(self) -> frozenset[str]:
         """The ids of the calls whose results the question brings."""
         return frozenset(

@@ -68,7 +68,9 @@ CUT_SHORT = ("length", "content_filter")
 class ChunkBuilder:
     """Follows one turn and says what each of its messages adds to the answer.
 
-    After `finished` is set the rest of the turn is of no interest. `begun` are the
+    With `paragraphs` the texts of several messages of the model are kept apart: it uses
+    tools of its own between them. After `finished` is set the rest of the turn is of no
+    interest. `begun` are the
     tokens of the model's message as it began, `used` those of the whole answer.
     """
 
@@ -79,6 +81,8 @@ class ChunkBuilder:
         stop: Sequence[str] = (),
         tools: Mapping[str, str] = MappingProxyType({}),
         structured: StructuredAnswer | None = None,
+        *,
+        paragraphs: bool = False,
     ) -> None:
         options = options or StreamOptions()
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
@@ -91,6 +95,7 @@ class ChunkBuilder:
         self._include_session = bool(options.include_session)
         self._started = False
         self._streaming = False
+        self._paragraphs = paragraphs
         self._between = False
         self._message_id = ""
         self._stop = StopSequences(stop)
@@ -183,7 +188,8 @@ class ChunkBuilder:
         self.begun = message.usage or Usage()
         if self._calls.begun:
             raise _not_taken_up()
-        self._between = self._text.restart()
+        another = self._text.restart()
+        self._between = another and self._paragraphs
         self._thinking.restart()
         if self._started:
             return []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from claude_nb_gateway.testing.model import Reply
@@ -7,12 +9,14 @@ from claude_nb_gateway.testing.server import running_gateway
 
 from ..conftest import client_of
 
+# The CLI tells nothing of a window that is over.
+RESET = str(int(time.time()) + 3600)
 UPSTREAM = {
     "anthropic-ratelimit-unified-status": "allowed",
-    "anthropic-ratelimit-unified-reset": "1795500000",
+    "anthropic-ratelimit-unified-reset": RESET,
     "anthropic-ratelimit-unified-representative-claim": "five_hour",
     "anthropic-ratelimit-unified-5h-utilization": "0.8",
-    "anthropic-ratelimit-unified-5h-reset": "1795500000",
+    "anthropic-ratelimit-unified-5h-reset": RESET,
 }
 
 
@@ -33,7 +37,7 @@ def test_share_used_of_a_subscription_is_told(subscribed, model):
         )
     assert answer.headers["anthropic-ratelimit-unified-status"] == "allowed"
     assert answer.headers["anthropic-ratelimit-unified-5h-utilization"] == "0.8"
-    assert answer.headers["anthropic-ratelimit-unified-5h-reset"] == "1795500000"
+    assert answer.headers["anthropic-ratelimit-unified-5h-reset"] == RESET
 
 
 def test_nothing_is_told_that_is_not_known(client):

@@ -36,7 +36,9 @@ def test_every_route_is_described():
     app.initialize_handlers()
     routes = {route for route, *_ in app.handlers} - OTHERS
     described = {re.sub(r"{\w+}", "(x)", operation.path) for operation in OPERATIONS}
-    assert {re.sub(r"\(.*?\)", "(x)", route) for route in routes} == described
+    # What Anthropic's clients put behind a base URL is theirs.
+    plain = {route.replace("(?:/v1)?", "") for route in routes}
+    assert {re.sub(r"\(.*?\)", "(x)", route) for route in plain} == described
 
 
 def test_other_methods_are_named(gateway):

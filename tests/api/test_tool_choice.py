@@ -89,6 +89,7 @@ def test_another_function_than_the_named_is_not_passed_on(chat, model):
 
 def test_calls_after_a_correction_are_answered_and_leave_no_trace(chat, model):
     model.script(Reply(["No."]), Reply(tool_uses=[call()]), Reply(tool_uses=[call(2)]))
+    model.script(Reply(["Rain, then sun."]))
     options = {"tool_choice": "required"}
     message = message_of(chat(user("weather?"), **options).parse())
     messages = [user("weather?"), echoed(message), result("toolu_1", "rain")]
@@ -96,7 +97,7 @@ def test_calls_after_a_correction_are_answered_and_leave_no_trace(chat, model):
     assert len(set(sessions(model))) == 1
     messages += [echoed(message), result("toolu_2", "sun")]
     answer = chat(*messages, tool_choice="auto").parse()
-    assert message_of(answer).content
+    assert message_of(answer).content == "Rain, then sun."
     assert "call of" not in str(model.requests[-1].messages)
 
 
