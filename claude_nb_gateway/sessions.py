@@ -13,6 +13,7 @@ from traitlets import Instance
 from traitlets.config import LoggingConfigurable
 
 from .callers import Caller
+from .claude.locations import sessions_directory
 from .claude.manager import CLIManager
 from .claude.session import TurnAccount
 from .errors import (
@@ -303,7 +304,7 @@ class Sessions(LoggingConfigurable):
 
     def _directory(self, project: Project | None) -> str:
         if project is None:
-            return self.manager.sessions_directory()
+            return sessions_directory()
         return project.directory
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:

@@ -19,8 +19,17 @@ from claude_nb_gateway.images import ImageFetcher
 from claude_nb_gateway.magics.magics import ClaudeMagics
 from claude_nb_gateway.openai.completions import COMPLETION
 from claude_nb_gateway.openai.parameters import CHAT_COMPLETION
+from claude_nb_gateway.openai.resources import (
+    CREATE_PROJECT,
+    CREATE_SESSION,
+    FORK_SESSION,
+    UPDATE_PROJECT,
+    UPDATE_SESSION,
+)
 from claude_nb_gateway.openai.response_request import RESPONSE
+from claude_nb_gateway.projects import Projects
 from claude_nb_gateway.responses import ResponseStore
+from claude_nb_gateway.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +37,8 @@ CONFIGURABLES = (
     GatewayApp,
     CLIManager,
     ModelCatalog,
+    Projects,
+    Store,
     ImageFetcher,
     ResponseStore,
     ClaudeMagics,
@@ -73,6 +84,11 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "messages": fields(MESSAGES),
         "count tokens": fields(COUNT_TOKENS),
         "completions": fields(COMPLETION),
+        "create project": fields(CREATE_PROJECT),
+        "update project": fields(UPDATE_PROJECT),
+        "create session": fields(CREATE_SESSION),
+        "update session": fields(UPDATE_SESSION),
+        "fork session": fields(FORK_SESSION),
     },
 }
 

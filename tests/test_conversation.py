@@ -247,7 +247,7 @@ async def test_old_conversations_give_way_to_spares(make, numbered):
     manager = make(max_processes=4)
     for number in range(5):
         await run(manager, f"question {number}")
-    await until(lambda: len(manager._spares) == 2 and not manager._starting)
+    await until(lambda: len(manager._spares) == 2 and not manager._line.starting)
     assert len(manager._sessions) <= 4
     await run(manager, "question 4", "answer 5", "more")  # the latest is still there
     assert sessions(numbered)[5] == sessions(numbered)[4]
@@ -256,7 +256,7 @@ async def test_old_conversations_give_way_to_spares(make, numbered):
 async def test_with_two_places_one_is_for_a_conversation(make, numbered):
     manager = make(max_processes=2)
     await run(manager, "one")
-    await until(lambda: len(manager._spares) == 1 and not manager._starting)
+    await until(lambda: len(manager._spares) == 1 and not manager._line.starting)
     await run(manager, "one", "answer 1", "two")
     assert len(set(sessions(numbered))) == 1
 

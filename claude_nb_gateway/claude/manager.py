@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import shutil
 import tempfile
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 from jupyter_core.paths import (
-    jupyter_config_dir,
-    jupyter_data_dir,
     jupyter_runtime_dir,
 )
 from traitlets import Dict, Float, Instance, Integer, List, Unicode, default
@@ -26,14 +22,14 @@ from traitlets.config import LoggingConfigurable
 
 from .. import metrics
 from ..errors import (
-    CLINotFound,
     GatewayError,
     InvalidRequest,
     SessionBusy,
     TooBusy,
 )
-from . import command
+from . import command, locations
 from .idle import IdleSessions
+from .line import Line, Place
 from .models import ModelCatalog
 from .process import CLIProcess, end_all
 from .profile import CHAT, PLAIN, Boot
@@ -65,16 +61,6 @@ class Lease:
     session: Session
     turns_held: int = 0
     stands_at: bytes | None = None
-
-
-@dataclass(eq=False)
-class _Place:
-    """A place in the line of those who wait for a process started as `boot` says."""
-
-    boot: Boot
-    taken_by: asyncio.Future[Session] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
 
 
 class CLIManager(LoggingConfigurable):
@@ -190,9 +176,8 @@ class CLIManager(LoggingConfigurable):
             min(self.max_spare_processes, places),
             dismiss=self._dismiss,
         )
-        self._line: deque[_Place] = deque()
+        self._line = Line()
         self._places_taken = 0
-        self._starting: list[Boot] = []
         self._writers = Writers()
         self._booting = 0
         self._refilling = False
@@ -217,7 +202,7 @@ class CLIManager(LoggingConfigurable):
     def processes_by_kind(self) -> dict[str, int]:
         """How many processes there are: starting, spare, idle, busy, ending."""
         counted = {
-            "starting": len(self._starting),
+            "starting": len(self._line.starting),
             "spare": len(self._spares),
             "idle": len(self._idle),
             "busy": len(self._lent),
@@ -230,23 +215,8 @@ class CLIManager(LoggingConfigurable):
         return len(self._lent)
 
     def find_cli(self) -> str:
-        """The absolute path of the CLI.
-
-        Raises
-        ------
-        CLINotFound
-            None of the places has one; the message says what to install.
-        """
-        candidates = [self.cli_path] if self.cli_path else [_bundled_cli(), "claude"]
-        for candidate in candidates:
-            found = shutil.which(os.path.expanduser(candidate))
-            if found:
-                return os.path.abspath(found)
-        raise CLINotFound(
-            "The Claude Code CLI was not found on the server. Install it there with "
-            "`pip install claude-agent-sdk`, or point CLIManager.cli_path at it.",
-            detail=f"looked for: {', '.join(filter(None, candidates))}",
-        )
+        """The absolute path of the CLI; raises CLINotFound if there is none."""
+        return locations.find_cli(self.cli_path)
 
     @contextlib.asynccontextmanager
     async def session(
@@ -341,18 +311,7 @@ class CLIManager(LoggingConfigurable):
     def transcripts(self) -> Transcripts:
         """The transcripts of the sessions that the processes have."""
         environment = {**os.environ, **self.cli_env}
-        directory = environment.get("CLAUDE_CONFIG_DIR") or os.path.join(
-            environment.get("HOME") or os.path.expanduser("~"), ".claude"
-        )
-        return Transcripts(Path(directory))
-
-    @staticmethod
-    def sessions_directory() -> str:
-        """Where the sessions without a project run: a private one, made if missing."""
-        path = Path(os.path.realpath(jupyter_data_dir())) / "claude_nb_gateway"
-        path /= "sessions"
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return str(path)
+        return Transcripts(locations.config_directory(environment))
 
     async def open(
         self,
@@ -394,9 +353,9 @@ class CLIManager(LoggingConfigurable):
         for timer in (self._cull, self._refill):
             if timer is not None:
                 timer.cancel()
-        while self._line:
-            refused = TooBusy("The server is shutting down.", retry_after_seconds=5)
-            self._line.popleft().taken_by.set_exception(refused)
+        self._line.refuse_all(
+            TooBusy("The server is shutting down.", retry_after_seconds=5)
+        )
         while self._idle.take_oldest() is not None:
             pass  # its timer is stopped; it is ended with all others
         for session in list(self._sessions):
@@ -432,23 +391,29 @@ class CLIManager(LoggingConfigurable):
             self._take_back(lease)
 
     async def _find(self, conversation: Conversation) -> Session:
-        opening, session_id = conversation.opening, conversation.session_id
-        live = self._idle.take_named(session_id)
-        try:
-            if live is not None:
-                fits = live.fits(opening) and live.awaits == conversation.results
-                if fits and not await self._moved(live):
+        live = self._idle.take_named(conversation.session_id)
+        if live is not None:
+            try:
+                if await self._serves(live, conversation):
                     metrics.SESSIONS.labels("live").inc()
                     return live
                 await self._retire(live)
-        except BaseException:
-            if live is not None:
+            except BaseException:
                 self._dismiss(live)
-            raise
+                raise
         # One that is still ending may still be writing.
         for session in list(self._sessions):
-            if session.boot.session_id == session_id:
+            if session.boot.session_id == conversation.session_id:
                 await self._close(session)
+        return await self._resume(conversation)
+
+    async def _serves(self, session: Session, conversation: Conversation) -> bool:
+        fits = session.fits(conversation.opening)
+        awaited = session.awaits == conversation.results
+        return fits and awaited and not await self._moved(session)
+
+    async def _resume(self, conversation: Conversation) -> Session:
+        opening, session_id = conversation.opening, conversation.session_id
         if conversation.results:
             raise InvalidRequest(
                 "`messages`: the session no longer waits for these results of calls. "
@@ -482,7 +447,7 @@ class CLIManager(LoggingConfigurable):
 
     async def _tail(self, directory: str, session_id: str) -> str | None:
         def read() -> str | None:
-            where = directory or self.sessions_directory()
+            where = directory or locations.sessions_directory()
             return self.transcripts.tail(where, session_id)
 
         return await asyncio.to_thread(read)
@@ -494,24 +459,23 @@ class CLIManager(LoggingConfigurable):
             if spare is not None:
                 metrics.SESSIONS.labels("prepared" if spare.opening else "spare").inc()
                 return spare
-        place = _Place(boot)
-        self._line.append(place)
+        place = self._line.join(boot)
         self._start_more()
         try:
             with metrics.QUEUE_WAIT_SECONDS.time():
                 session = await self._wait_in_line(place)
         except BaseException:
             if place in self._line:
-                self._line.remove(place)
+                self._line.leave(place)
             elif place.taken_by.done() and place.taken_by.exception() is None:
                 self._own(self._offer(place.taken_by.result()))
             raise
         metrics.SESSIONS.labels("started").inc()
         return session
 
-    async def _wait_in_line(self, place: _Place) -> Session:
+    async def _wait_in_line(self, place: Place) -> Session:
         await asyncio.wait([place.taken_by], timeout=self.queue_timeout_seconds)
-        if place in self._line and not self._is_starting(place):
+        if place in self._line and not self._line.is_served(place):
             raise TooBusy(
                 f"All {self.max_processes} Claude processes of the server are busy. "
                 "Try again later.",
@@ -522,20 +486,8 @@ class CLIManager(LoggingConfigurable):
         await asyncio.wait([place.taken_by])
         return place.taken_by.result()
 
-    def _is_starting(self, place: _Place) -> bool:
-        alike = [other for other in self._line if other.boot == place.boot]
-        return alike.index(place) < self._starting.count(place.boot)
-
-    def _next_in_line(self, boot: Boot) -> _Place | None:
-        # A started process goes to who has waited longest for one like it.
-        for place in self._line:
-            if place.boot == boot:
-                self._line.remove(place)
-                return place
-        return None
-
     def _settle(self, session: Session) -> None:
-        if place := self._next_in_line(session.boot):
+        if place := self._line.take_next(session.boot):
             place.taken_by.set_result(session)
         elif session.boot != PLAIN or self._closing or self._spares.missing <= 0:
             self._dismiss(session)
@@ -552,12 +504,9 @@ class CLIManager(LoggingConfigurable):
         cores = os.cpu_count() or 1
         at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._booting
         room = self.max_processes - self._places_taken
-        wanted = [place.boot for place in self._line] + [PLAIN] * spares
-        for boot in self._starting:
-            if boot in wanted:
-                wanted.remove(boot)
+        wanted = self._line.to_start(spares)
         for boot in wanted[: max(min(at_once, room), 0)]:
-            self._starting.append(boot)
+            self._line.starting.append(boot)
             self._booting += 1
             self._places_taken += 1
             self._own(self._start_one(boot))
@@ -568,7 +517,7 @@ class CLIManager(LoggingConfigurable):
     def _make_room(self, for_spares: int) -> None:
         # What waits for a client is worth less than a client that waits, and the
         # conversation that has rested longest less than the next to begin.
-        short = len(self._line) - len(self._starting) - len(self._ending)
+        short = len(self._line) - len(self._line.starting) - len(self._ending)
         while short + for_spares > 0 and (least := self._idle.take_oldest()):
             self._dismiss(least)
             short -= 1
@@ -583,20 +532,20 @@ class CLIManager(LoggingConfigurable):
             if boot == PLAIN and not self._line:
                 await self._make_ready(session)
         except Exception as error:
-            self._starting.remove(boot)
+            self._line.starting.remove(boot)
             if session is not None:
                 self._dismiss(session)
             else:
                 self._places_taken -= 1
             self._refilling = False
-            if place := self._next_in_line(boot):
+            if place := self._line.take_next(boot):
                 place.taken_by.set_exception(error)
             else:
                 detail = getattr(error, "detail", "")
                 bug = None if isinstance(error, GatewayError) else error
                 self.log.warning("no spare CLI: %s %s", error, detail, exc_info=bug)
         else:
-            self._starting.remove(boot)
+            self._line.starting.remove(boot)
             self._settle(session)
             # It may still be starting, with whoever has it now.
             await session.started()
@@ -628,7 +577,7 @@ class CLIManager(LoggingConfigurable):
             self._directory = tempfile.mkdtemp(prefix="claude-gateway-")
             self._ledger = Ledger(Path(jupyter_runtime_dir()), self._directory)
         process = await CLIProcess.start(
-            command.command_for(self.find_cli(), boot, _private_directories()),
+            command.command_for(self.find_cli(), boot, locations.private_directories()),
             env=command.child_environment(
                 os.environ,
                 extra=self.cli_env,
@@ -658,7 +607,7 @@ class CLIManager(LoggingConfigurable):
     async def _chat_directory(self, boot: Boot) -> str:
         if not boot.session_id:
             return self._directory
-        return await asyncio.to_thread(self.sessions_directory)
+        return await asyncio.to_thread(locations.sessions_directory)
 
     def _take_back(self, lease: Lease) -> None:
         session, timeout = lease.session, self.session_idle_timeout_seconds
@@ -750,17 +699,3 @@ def _boot_for(opening: Opening | None) -> Boot:
         return PLAIN
     # A conversation in a project is a session of that directory like any other.
     return Boot(opening.profile, str(uuid.uuid4()))
-
-
-def _private_directories() -> list[str]:
-    # The token of the server is in one of them, keys in another.
-    names = (jupyter_runtime_dir(), jupyter_data_dir(), jupyter_config_dir())
-    return sorted({os.path.realpath(name) for name in names})
-
-
-def _bundled_cli() -> str:
-    # find_spec does not import the package, which would take half a second.
-    spec = importlib.util.find_spec("claude_agent_sdk")
-    if spec is None or spec.origin is None:
-        return ""
-    return str(Path(spec.origin).with_name("_bundled") / "claude")

@@ -66,7 +66,7 @@ async def test_making_a_manager_starts_nothing(make):
 
 async def spares(manager, count):
     """Wait until `manager` has so many spares."""
-    await until(lambda: len(manager._spares) == count and not manager._starting)
+    await until(lambda: len(manager._spares) == count and not manager._line.starting)
     return list(manager._spares._sessions)
 
 
@@ -142,9 +142,9 @@ async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
     manager = make(spare_idle_timeout_seconds=0.1)
     asked = asyncio.create_task(run(manager))
     await asyncio.sleep(0)
-    assert manager._starting
+    assert manager._line.starting
     asked.cancel()
-    await until(lambda: not manager._starting)
+    await until(lambda: not manager._line.starting)
     await until(lambda: not manager._sessions)
     assert not manager._spares
 
