@@ -20,6 +20,9 @@ from urllib.parse import urljoin
 import psutil
 from tornado.httpclient import AsyncHTTPClient
 
+from claude_nb_gateway.store.records import SessionRecord
+from claude_nb_gateway.store.store import Store
+
 from .model import Order
 from .report import Bound, Sample, ratio, table
 from .subjects import (
@@ -430,6 +433,68 @@ async def _latencies(bench: Bench, url: str, count: int) -> list[float]:
     return values
 
 
+#: A database that cannot be, so that the gateway does without.
+NO_STORE = "--Store.database_url=sqlite:////proc/none/gateway.db"
+SESSIONS = 10_000
+
+
+async def store(bench: Bench) -> None:
+    """What the database costs: turns with and without it, and long listings."""
+    with_it: list[float] = []
+    without: list[float] = []
+    named: list[float] = []
+    with running_ours(bench.model_url, NO_STORE) as other:
+        for _ in range(5):
+            with_it += await _twelve_turns(bench.ours)
+            without += await _twelve_turns(other)
+            named += await _twelve_turns_of_a_session(bench.ours)
+    sample = bench.keep("continued conversation, with the store", with_it)
+    reference = bench.keep("continued conversation, without a store", without)
+    by_name = bench.keep("turn of a session named by its id", named)
+    for figure, measured in (("turn", sample), ("turn of a named session", by_name)):
+        added = measured.median - reference.median
+        name = f"what the store adds to a {figure}, to the first token"
+        against = f"{measured} against {reference}"
+        bench.bounds.append(Bound(name, "ms", added, 1, measured=against))
+    listed = bench.keep(f"{SESSIONS:,} sessions listed", await _listings(bench))
+    name = f"{SESSIONS:,} sessions listed, from the database"
+    bench.bounds.append(Bound(name, "ms", listed.median, 100, measured=str(listed)))
+
+
+async def _twelve_turns_of_a_session(server: Server) -> list[float]:
+    session = await server.make_session()
+    values: list[float] = []
+    for turn in range(12):
+        question = [{"role": "user", "content": order().text()}]
+        answer = await server.post(question, session_id=session)
+        if turn:
+            values.append(answer.first_token_ms)
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(QUIET_SECONDS)
+    return values
+
+
+async def _listings(bench: Bench) -> list[float]:
+    path = bench.directory / "sessions.db"
+    records = Store(database_url=f"sqlite:///{path}")
+    await records.open()
+    try:
+        sessions = [
+            SessionRecord(f"session {number}", "owner", updated_at=number)
+            for number in range(SESSIONS)
+        ]
+        await records.put_sessions(sessions)
+        values = []
+        for _ in range(20):
+            begun = time.monotonic()
+            found, _ = await records.sessions(owner="owner", limit=SESSIONS)
+            values.append((time.monotonic() - begun) * 1e3)
+            assert len(found) == SESSIONS
+        return values
+    finally:
+        await records.close()
+
+
 async def footprint(bench: Bench) -> None:
     """Processes and memory after thirty one-off chats."""
     async with bench.peer() as server:
@@ -472,6 +537,7 @@ BENCHMARKS = [
     together,
     together_again,
     neighbours,
+    store,
     footprint,
 ]
 

@@ -20,9 +20,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 import psutil
+from tornado.httpclient import AsyncHTTPClient
 
 from claude_nb_gateway.claude import command, protocol
 from claude_nb_gateway.claude.manager import CLIManager
+from claude_nb_gateway.claude.profile import PLAIN
 from claude_nb_gateway.claude.tools import call_in, initialize_fields, response_to
 from claude_nb_gateway.claude.turns import Tool
 from claude_nb_gateway.testing.demo import demo_environment
@@ -125,7 +127,7 @@ class CLIAlone:
             os.environ, extra=demo_environment(model_url, str(directory)), max_retries=0
         )
         process = await asyncio.create_subprocess_exec(
-            *command.chat_command(CLIManager().find_cli()),
+            *command.command_for(CLIManager().find_cli(), PLAIN),
             env=environment,
             cwd=directory,
             stdin=subprocess.PIPE,
@@ -251,6 +253,13 @@ class Server:
         finally:
             writer.close()
 
+    async def make_session(self) -> str:
+        """The id of a new session."""
+        client = AsyncHTTPClient()
+        url = f"{self.base_url}/sessions"
+        made = await client.fetch(url, method="POST", body="{}", headers=self.headers)
+        return str(json.loads(made.body)["id"])
+
     @property
     def headers(self) -> Mapping[str, str]:
         """What lets a caller in."""
@@ -262,7 +271,8 @@ class Server:
         found = []
         for process in psutil.Process(self.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if "stream-json" in process.cmdline():
+                words = process.cmdline()
+                if "stream-json" in words and "guarded" not in words:
                     found.append(process)
         return found
 

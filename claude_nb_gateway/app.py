@@ -52,7 +52,6 @@ from .connection import (
     write_connection,
 )
 from .images import ImageFetcher
-from .keyapp import KeyApp
 from .keyring import Keyring
 from .projects import Projects
 from .responses import ResponseStore
@@ -136,6 +135,10 @@ class GatewayApp(ExtensionApp):
 
     name = "claude-gateway"
     description = "An OpenAI-compatible gateway over the Claude Code CLI."
+    examples = """
+    jupyter claude-gateway                          # on 127.0.0.1:8000
+    jupyter claude-gateway key create --name chat   # a key that opens /v1 alone
+    """
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer
@@ -253,6 +256,7 @@ class GatewayApp(ExtensionApp):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel_key = secrets.token_urlsafe(32)
+        self._opening: asyncio.Task[None] | None = None
         self._demo_model: ModelServer | None = None
         self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
 
@@ -312,7 +316,8 @@ class GatewayApp(ExtensionApp):
         if self.demo:
             await self._start_demo()
         self._keep_keys_out(serverapp)
-        await self.store.open()
+        # Nobody waits for it who does not need it.
+        self._opening = asyncio.create_task(self.store.open())
         await self.manager.reap()
         await asyncio.to_thread(remove_stale_connections)
         await asyncio.to_thread(write_connection, os.getpid(), self.connection)
@@ -328,6 +333,8 @@ class GatewayApp(ExtensionApp):
         await self.responses.close()
         await self.manager.shutdown()
         await self.sessions.close()
+        if self._opening is not None:
+            await self._opening
         await self.store.close()
         if self._demo_model is not None:
             await self._demo_model.stop()
@@ -408,11 +415,3 @@ def _is_loopback(server: ServerApp) -> bool:
         return ipaddress.ip_address(server.ip).is_loopback
     except ValueError:
         return False
-
-
-def main() -> None:
-    """Run `jupyter claude-gateway`, or its `key`."""
-    if sys.argv[1:2] == ["key"]:
-        KeyApp.launch_instance(sys.argv[2:])
-        return
-    GatewayApp.launch_instance()  # type: ignore[no-untyped-call]

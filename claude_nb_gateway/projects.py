@@ -121,22 +121,23 @@ class Projects(LoggingConfigurable):
             There is no such project or directory.
         """
         if reference.startswith("proj_"):
-            project = await self._by_id(reference, self._cached)
+            project = await self.known(reference)
             place = await self._find(self.names_of(project))
             if place is None:
                 raise ProjectNotFound.gone(project.name)
             return Entered(project, place)
         names = self._names_in(reference)
-        place = await self._find(names)
-        if place is None:
-            lost = await self.store.project_at(os.path.join(self.root, *names))
-            if lost is not None:
-                raise ProjectNotFound.gone(lost.name)
-            raise ProjectNotFound(
-                f"There is no directory {reference!r} below the server's root. POST "
-                "/v1/projects makes one."
-            )
-        return Entered(await self._of(place), place)
+        place, known = await asyncio.gather(
+            self._find(names), self._known_at(os.path.join(self.root, *names))
+        )
+        if place is not None:
+            return Entered(known or self._unknown(place), place)
+        if known is not None:
+            raise ProjectNotFound.gone(known.name)
+        raise ProjectNotFound(
+            f"There is no directory {reference!r} below the server's root. POST "
+            "/v1/projects makes one."
+        )
 
     async def get(self, reference: str) -> Project:
         """The project with this id or path, whether its directory is there or not.
@@ -269,16 +270,21 @@ class Projects(LoggingConfigurable):
         scoped = caller.key is not None or caller.principal == LOCAL
         return self.key_tools if scoped else self.tools
 
-    async def _of(self, place: Place) -> Project:
+    async def known(self, project_id: str) -> Project:
+        """The project with this id, as it was a moment ago; raises ProjectNotFound."""
+        return await self._by_id(project_id, self._cached)
+
+    async def _known_at(self, directory: str) -> Project | None:
         try:
-            project = await self._cached(place.directory, self.store.project_at)
+            return await self._cached(directory, self.store.project_at)
         except StoreUnavailable as error:
             # Chat goes on; without the store nothing is trusted but by trait.
             self.log.warning("projects: %s %s", error, error.detail)
-            project = None
-        if project is None:
-            project = _new(place, "", "")
-            self._remember(place.directory, project, self._changes)
+            return None
+
+    def _unknown(self, place: Place) -> Project:
+        project = _new(place, "", "")
+        self._remember(place.directory, project, self._changes)
         return project
 
     async def _by_id(

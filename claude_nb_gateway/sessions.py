@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from .errors import (
     SessionNotFound,
     StoreUnavailable,
 )
+from .openai.history import chat_messages
 from .projects import Projects
 from .store.records import Project, SessionRecord, Tokens, TurnRecord
 from .store.store import Store
@@ -35,6 +37,9 @@ TERMINAL = "terminal"
 CLOSE_SECONDS = 5.0
 SETTLE_SECONDS = 1.0
 
+#: So many sessions are remembered between their turns.
+MOST_KNOWN = 1_000
+
 
 class Sessions(LoggingConfigurable):
     """Finds, makes, lists, forks and forgets sessions, and keeps their accounts."""
@@ -46,6 +51,7 @@ class Sessions(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._seen: dict[str, dict[str, float]] = {}
+        self._known: OrderedDict[str, SessionRecord] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def create(
@@ -83,17 +89,22 @@ class Sessions(LoggingConfigurable):
         ------
         SessionNotFound, NotAllowed, StoreUnavailable
         """
-        record = None
-        if _is_uuid(session_id):
-            record = await self.store.session(session_id)
-            if record is None:
-                await self._discover(await self._all_projects())
-                record = await self.store.session(session_id)
+        record = await self._stored(session_id)
+        return record, await self._checked(caller, record)
+
+    async def enter(
+        self, caller: Caller, session_id: str
+    ) -> tuple[SessionRecord, Project | None]:
+        """The session, for a turn in it: the same, without asking the store again.
+
+        What another server has changed of it meanwhile is its title, or it is gone
+        with its transcript, which the turn itself finds out.
+        """
+        record = self._known.get(session_id)
         if record is None:
-            raise SessionNotFound(session_id)
-        project = await self._project_of(record)
-        caller.check_session(record, project)
-        return record, project
+            record = await self._stored(session_id)
+        self._remember(record)
+        return record, await self._checked(caller, record)
 
     async def page(
         self, caller: Caller, project: Project | None, **page: Any
@@ -118,9 +129,13 @@ class Sessions(LoggingConfigurable):
     async def messages(
         self, record: SessionRecord, project: Project | None
     ) -> list[dict[str, Any]]:
-        """The messages of the conversation, as `Transcripts.messages` has them."""
+        """The messages of the conversation, as a chat completion request has them."""
         transcripts, where = self.manager.transcripts, self._directory(project)
-        return await asyncio.to_thread(transcripts.messages, where, record.id)
+
+        def read() -> list[dict[str, Any]]:
+            return chat_messages(transcripts.messages(where, record.id))
+
+        return await asyncio.to_thread(read)
 
     async def rename(
         self, record: SessionRecord, project: Project | None, title: str
@@ -129,6 +144,7 @@ class Sessions(LoggingConfigurable):
         updated = await self.store.update_session(record.id, title=title)
         if updated is None:
             raise SessionNotFound(record.id)
+        self._known.pop(record.id, None)
         transcripts, where = self.manager.transcripts, self._directory(project)
         await asyncio.to_thread(transcripts.rename, where, record.id, title)
         return updated
@@ -147,6 +163,7 @@ class Sessions(LoggingConfigurable):
         where = self._directory(project)
         await asyncio.to_thread(self.manager.transcripts.delete, where, record.id)
         self._seen.get(where, {}).pop(record.id, None)
+        self._known.pop(record.id, None)
         await self.store.delete_session(record.id)
 
     async def fork(
@@ -195,6 +212,8 @@ class Sessions(LoggingConfigurable):
         """
 
         def record(account: TurnAccount) -> None:
+            if session is not None:
+                session.totals.turns += 1  # so that it is known to have begun
             self._own(self._record(caller, project, session, system, account))
 
         return record
@@ -205,6 +224,29 @@ class Sessions(LoggingConfigurable):
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self._written_down()
                 await self.store.flush()
+
+    async def _stored(self, session_id: str) -> SessionRecord:
+        record = None
+        if _is_uuid(session_id):
+            record = await self.store.session(session_id)
+            if record is None:
+                await self._discover(await self._all_projects())
+                record = await self.store.session(session_id)
+        if record is None:
+            self._known.pop(session_id, None)
+            raise SessionNotFound(session_id)
+        return record
+
+    def _remember(self, record: SessionRecord) -> None:
+        self._known[record.id] = record
+        self._known.move_to_end(record.id)
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    async def _checked(self, caller: Caller, record: SessionRecord) -> Project | None:
+        project = await self._project_of(record)
+        caller.check_session(record, project)
+        return project
 
     async def close(self) -> None:
         """Wait until what is being written down is with the store."""
@@ -241,7 +283,7 @@ class Sessions(LoggingConfigurable):
         if record.project_id is None:
             return None
         try:
-            return await self.projects.get(record.project_id)
+            return await self.projects.known(record.project_id)
         except ProjectNotFound:
             raise SessionNotFound(record.id) from None
 
@@ -256,26 +298,33 @@ class Sessions(LoggingConfigurable):
 
     async def _discover(self, projects: Sequence[Project]) -> None:
         """Take over the sessions that were begun, or went on, in a terminal."""
-        for project in projects:
-            seen = self._seen.setdefault(project.directory, {})
-            changed = await asyncio.to_thread(
-                self.manager.transcripts.changed, project.directory, seen
-            )
-            if not changed:
-                continue
-            await self.store.put_sessions(
-                [
-                    SessionRecord(
-                        id=session_id,
-                        owner=TERMINAL,
-                        project_id=project.id,
-                        created_at=at,
-                        updated_at=at,
-                        last_uuid=tail,
+        transcripts = self.manager.transcripts
+
+        def look() -> list[tuple[Project, dict[str, tuple[float, str]]]]:
+            return [
+                (project, changed)
+                for project in projects
+                if (
+                    changed := transcripts.changed(
+                        directory := project.directory, self._seen.get(directory, {})
                     )
-                    for session_id, (at, tail) in changed.items()
-                ]
-            )
+                )
+            ]
+
+        for project, changed in await asyncio.to_thread(look):
+            records = [
+                SessionRecord(
+                    id=session_id,
+                    owner=TERMINAL,
+                    project_id=project.id,
+                    created_at=at,
+                    updated_at=at,
+                    last_uuid=tail,
+                )
+                for session_id, (at, tail) in changed.items()
+            ]
+            await self.store.put_sessions(records)
+            seen = self._seen.setdefault(project.directory, {})
             for session_id, (at, _) in changed.items():
                 if session_id in seen:
                     await self.store.update_session(session_id, updated_at=at)

@@ -111,7 +111,7 @@ class AnsweringHandler(GatewayHandler):
         session, project = None, None
         if session_id is not None:
             sessions = self.gateway.sessions
-            session, project = await sessions.get(self.caller, session_id)
+            session, project = await sessions.enter(self.caller, session_id)
         entered = await self._entered(named, project, session)
         self.caller.check_project(None if entered is None else entered.project)
         if entered is None:

@@ -53,10 +53,12 @@ class ProjectHandler(GatewayHandler):
     async def delete(self, reference: str) -> None:
         """Forget the project, and remove its files if that is asked twice."""
         with http_errors(self.log):
-            self.caller.require_jupyter("To delete a project")
+            if self.caller.key is not None:
+                self.caller.require_jupyter("To delete a project")
             project = await self._project(reference)
             removed = None
             if self._asks_for_files():
+                self.caller.require_jupyter("To remove files")
                 removed = await self._remove_files(project)
             await self.gateway.manager.release_directory(project.directory)
             await self.gateway.projects.forget(project)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..openai.history import chat_messages
 from ..openai.resources import (
     CREATE_SESSION,
     FORK_SESSION,
@@ -74,8 +73,8 @@ class SessionHandler(GatewayHandler):
         with http_errors(self.log):
             await self.gateway.sessions.settle()
             record, project = await self.session(session_id)
-            entries = await self.gateway.sessions.messages(record, project)
-            self.send_json(session_with_messages(record, chat_messages(entries)))
+            messages = await self.gateway.sessions.messages(record, project)
+            self.send_json(session_with_messages(record, messages))
 
     @allowed_to("execute")
     async def patch(self, session_id: str) -> None:

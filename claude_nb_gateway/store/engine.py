@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from .migrations import migrate
+MIGRATIONS = "claude_nb_gateway.store.migrations"
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -66,8 +68,10 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema up to date; of several servers at once one does it."""
+        # Alembic takes a quarter of a second to load, and servers start often.
+        migrations = await asyncio.to_thread(import_module, MIGRATIONS)
         async with self.begin() as connection:
-            await connection.run_sync(migrate)
+            await connection.run_sync(migrations.migrate)
 
     @asynccontextmanager
     async def begin(self, *, reading: bool = False) -> AsyncIterator[AsyncConnection]:

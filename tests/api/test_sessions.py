@@ -217,6 +217,7 @@ def test_two_requests_at_once_take_turns(client, model, session):
     assert len(turns) == 7
 
 
+@pytest.mark.soak
 def test_session_that_is_busy_can_refuse(model_server, model, tmp_path):
     option = "--CLIManager.session_wait_seconds=0"
     with (
@@ -340,6 +341,7 @@ def test_session_of_another_project_is_refused(client, project):
     assert response.status_code == 400
 
 
+@pytest.mark.soak
 def test_sessions_survive_the_server(model_server, model, tmp_path):
     with (
         running_gateway(tmp_path, model_server.url) as gateway,

@@ -15,6 +15,7 @@ from claude_nb_gateway.testing.model import Reply, ToolUse
 from claude_nb_gateway.testing.server import running_gateway
 
 from ..api.resources import chat, http, make_project, words
+from ..conftest import until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
@@ -114,12 +115,13 @@ async def kill_while_it_runs(gateway, server, command):
     url = f"{gateway.base_url}/projects/work/chat/completions"
     async with httpx2.AsyncClient(headers=headers, timeout=60) as client:
         asking = asyncio.create_task(client.post(url, json=body))
-        async with asyncio.timeout(30):
-            while True:
-                below = server.children(recursive=True)
-                if any(line.startswith(command) for line in map(_line, below)):
-                    break
-                await asyncio.sleep(0.05)
+
+        def runs():
+            below[:] = server.children(recursive=True)
+            return any(line.startswith(command) for line in map(_line, below))
+
+        below = []
+        await until(runs, 30)
         gateway.process.send_signal(signal.SIGKILL)
         await asyncio.gather(asking, return_exceptions=True)
     return below
