@@ -440,14 +440,24 @@ SESSIONS = 10_000
 
 async def store(bench: Bench) -> None:
     """What the database costs: turns with and without it, and long listings."""
-    with_it: list[float] = []
-    without: list[float] = []
-    named: list[float] = []
+    kinds: list[list[float]] = [[], [], []]
     with running_ours(bench.model_url, NO_STORE) as other:
-        for _ in range(5):
-            with_it += await _twelve_turns(bench.ours)
-            without += await _twelve_turns(other)
-            named += await _twelve_turns_of_a_session(bench.ours)
+        for _ in range(6):
+            await asyncio.sleep(QUIET_SECONDS)
+            session = await bench.ours.make_session()
+            asked = [
+                Talk(bench.ours),
+                Talk(other),
+                Talk(bench.ours, {"session_id": session}),
+            ]
+            # One turn of each in turn, so that they share the machine's moods.
+            for turn in range(25):
+                for values, talk in zip(kinds, asked, strict=True):
+                    value = await talk.go_on()
+                    if turn:
+                        values.append(value)
+                    await asyncio.sleep(0.1)
+    with_it, without, named = kinds
     sample = bench.keep("continued conversation, with the store", with_it)
     reference = bench.keep("continued conversation, without a store", without)
     by_name = bench.keep("turn of a session named by its id", named)
@@ -461,17 +471,22 @@ async def store(bench: Bench) -> None:
     bench.bounds.append(Bound(name, "ms", listed.median, 100, measured=str(listed)))
 
 
-async def _twelve_turns_of_a_session(server: Server) -> list[float]:
-    session = await server.make_session()
-    values: list[float] = []
-    for turn in range(12):
-        question = [{"role": "user", "content": order().text()}]
-        answer = await server.post(question, session_id=session)
-        if turn:
-            values.append(answer.first_token_ms)
-        await asyncio.sleep(0.2)
-    await asyncio.sleep(QUIET_SECONDS)
-    return values
+@dataclass
+class Talk:
+    """A conversation; where `fields` name its session, only what is new is sent."""
+
+    server: Server
+    fields: dict[str, str] = field(default_factory=dict)
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    async def go_on(self) -> float:
+        """Take one more turn; the time to its first token in milliseconds."""
+        question = {"role": "user", "content": order().text()}
+        self.messages.append(question)
+        sent = [question] if self.fields else self.messages
+        answer = await self.server.post(sent, **self.fields)
+        self.messages.append({"role": "assistant", "content": answer.content})
+        return answer.first_token_ms
 
 
 async def _listings(bench: Bench) -> list[float]:

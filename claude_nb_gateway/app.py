@@ -135,10 +135,10 @@ class GatewayApp(ExtensionApp):
 
     name = "claude-gateway"
     description = "An OpenAI-compatible gateway over the Claude Code CLI."
-    examples = """
-    jupyter claude-gateway                          # on 127.0.0.1:8000
-    jupyter claude-gateway key create --name chat   # a key that opens /v1 alone
-    """
+    examples = (
+        "jupyter claude-gateway                          # on 127.0.0.1:8000\n"
+        "jupyter claude-gateway key create --name chat   # a key that opens /v1 alone"
+    )
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer

@@ -35,12 +35,13 @@ def test_projects_sessions_and_keys_are_kept_in_postgresql(
         )
         with http(gateway, made.stdout.strip()) as client:
             words(chat(client, path=f"projects/work/{CHAT}"))
-    with running_gateway(tmp_path, model.url, option) as gateway:
-        with http(gateway) as client:
-            words(chat(client, "two", session_id=session))
-            listed = client.get("sessions").json()["data"]
-            assert [s["usage"]["turns"] for s in listed] == [2, 1]
-            told = client.get("projects/work").json()
-            assert told["usage"]["turns"] == 3
+    with (
+        running_gateway(tmp_path, model.url, option) as gateway,
+        http(gateway) as client,
+    ):
+        words(chat(client, "two", session_id=session))
+        listed = client.get("sessions").json()["data"]
+        assert [s["usage"]["turns"] for s in listed] == [2, 1]
+        assert client.get("projects/work").json()["usage"]["turns"] == 3
     assert "one" in json.dumps(model.requests[-1].messages)
     assert not (tmp_path / "data" / "claude_nb_gateway" / "gateway.db").exists()
