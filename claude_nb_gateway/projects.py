@@ -186,6 +186,9 @@ class Projects(LoggingConfigurable):
                     f"`path`: that is the project {other.id}.", param="path"
                 )
             changes["directory"] = place.directory
+            if place.directory != project.directory:
+                # Trust is of a directory, and this is another.
+                changes.setdefault("trusted", False)
         if changes.get("trusted") is False and self._trusted_by_trait(project):
             raise InvalidRequest(
                 "`trusted`: Projects.trusted_projects names this directory: take it "
@@ -335,7 +338,7 @@ class Projects(LoggingConfigurable):
 
 
 #: The principal of those who need no key.
-LOCAL = "user:local"
+LOCAL = "local"
 
 
 def _not_found(reference: str) -> ProjectNotFound:

@@ -223,7 +223,7 @@ class AnsweringHandler(GatewayHandler):
                     if isinstance(message, Corrected):
                         self.set_header(CORRECTED_HEADER, message.parameter)
                 chunks = [chunk for message in batch for chunk in builder.feed(message)]
-                if scope.project or scope.session:
+                if not begun and conversation.has_own_turns:
                     self.set_header(SESSION_HEADER, builder.session.id)
                 if chunks and not begun and any(map(has_words, chunks)):
                     begun = True

@@ -207,7 +207,7 @@ class GatewayHandler(APIHandler):
         if self.current_user is LOCAL_USER:
             return Caller(LOCAL)
         if self.current_user is KERNEL_USER:
-            return Caller("user:kernel")
+            return Caller("kernel")
         if self.token_authenticated:
             return Caller("token", is_jupyter=True)
         return Caller(f"user:{self.current_user.username}", is_jupyter=True)

@@ -57,9 +57,12 @@ class SessionsHandler(GatewayHandler):
             )
             project = None
             if request.project_id is not None:
-                entered = await self.gateway.projects.enter(request.project_id)
-                project = await self.gateway.projects.registered(entered.project)
+                project = (
+                    await self.gateway.projects.enter(request.project_id)
+                ).project
             self.caller.check_project(project)
+            if project is not None:
+                project = await self.gateway.projects.registered(project)
             made = await self.gateway.sessions.create(self.caller, project, **fields)
             self.send_json(session_object(made))
 

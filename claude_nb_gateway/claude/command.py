@@ -40,6 +40,9 @@ PURE_CHAT = (
 # leaves some (`apiKeyHelper`, seen); leaving out its settings leaves none, but its
 # CLAUDE.md neither, which an additional directory still has.
 UNTRUSTED = ("--strict-mcp-config", "--setting-sources", "user")
+# What a repository's own configuration has git run (`core.fsmonitor`, filters, …) would
+# run with `git status`, which the CLI takes for mere reading.
+UNTRUSTED_COMMANDS = ("Bash(git:*)",)
 MEMORY = ("--add-dir", ".")
 MEMORY_VARIABLE = "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD"
 
@@ -108,6 +111,8 @@ def _session(boot: Boot) -> list[str]:
 
 def _project(profile: Profile, unreadable: Iterable[str]) -> list[str]:
     denied = [f"{tool}(/{path}/**)" for path in unreadable for tool in ("Read", "Edit")]
+    if not profile.trusted:
+        denied += UNTRUSTED_COMMANDS
     settings = {"permissions": {"deny": denied}}
     words = ["--permission-mode", profile.permission_mode]
     words += ["--settings", json.dumps(settings)]

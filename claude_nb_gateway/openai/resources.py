@@ -150,7 +150,8 @@ UPDATE_PROJECT: Fields[UpdateProject] = Fields(
     honoured={
         "name": "another name",
         "description": "another description",
-        "path": "where the directory is now; its sessions are taken along",
+        "path": "where the directory is now; its sessions are taken along, trust in it "
+        "is not",
         "trusted": "whether the directory's hooks, MCP servers, environment and key "
         "helpers take effect; only with the Jupyter server's own token or login",
     },

@@ -227,8 +227,11 @@ def test_renamed_directory_keeps_its_sessions(gateway, client, model, project):
     directory = directory_of(gateway, project)
     moved = directory.with_name(directory.name + "-moved")
     directory.rename(moved)
+    client.patch(base, json={"trusted": True})
     path = str(moved.relative_to(gateway.directory))
-    assert client.patch(base, json={"path": path}).json()["path"] == path
+    told = client.patch(base, json={"path": path}).json()
+    assert told["path"] == path
+    assert told["trusted"] is False  # trust was in the directory that it was
     assert words(chat(client, "after", session_id=session)) == "after"
     assert [text for _, text in model.requests[-1].turns] == [
         "before",
