@@ -228,14 +228,28 @@ class GatewayHandler(APIHandler):
             entered = await self.gateway.projects.enter(self.project_in_path)
             self.caller.check_project(entered.project)
 
-    def page(self, most: int = MOST_ITEMS_A_PAGE) -> tuple[int, str | None, bool]:
+    def check_query(self, *names: str) -> None:
+        """Raise InvalidRequest for a parameter of the query that is none of `names`."""
+        for name in self.request.query_arguments:
+            if name not in (*names, "token"):  # which is Jupyter's
+                raise InvalidRequest(
+                    f"`{name}`: There is no such parameter: leave it out, or use one "
+                    f"of {', '.join(names)}.",
+                    param=name,
+                    code="unsupported_parameter",
+                )
+
+    def page(
+        self, *others: str, most: int = MOST_ITEMS_A_PAGE
+    ) -> tuple[int, str | None, bool]:
         """What part of a list is asked for: how many, after which id, and whether
-        in ascending order.
+        in ascending order. The query may have `others` too.
 
         Raises
         ------
         InvalidRequest
         """
+        self.check_query("limit", "after", "order", *others)
         wished = self.get_query_argument("limit", "20")
         if not (wished.isascii() and wished.isdecimal()) or not (
             1 <= int(wished) <= most

@@ -17,7 +17,23 @@ from .base import GatewayHandler, allowed_to
 from .errors import APIError, http_errors
 
 
-class ProjectHandler(GatewayHandler):
+class BaseProjectHandler(GatewayHandler):
+    """Base of the handlers of projects."""
+
+    def told(self, project: Project) -> ProjectObject:
+        """The project as it is told."""
+        projects = self.gateway.projects
+        path, trusted = projects.path_of(project), projects.is_trusted(project)
+        return project_object(project, path, trusted)
+
+    async def project(self, reference: str) -> Project:
+        """The project with this id or path, in which the caller may work."""
+        project = await self.gateway.projects.get(reference)
+        self.caller.check_project(project)
+        return project
+
+
+class ProjectHandler(BaseProjectHandler):
     """One project, by its id or its path."""
 
     @allowed_to("read")
@@ -25,7 +41,7 @@ class ProjectHandler(GatewayHandler):
         """Describe the project."""
         with http_errors(self.log):
             await self.gateway.sessions.settle()
-            self.send_json(self.told(await self._project(reference)))
+            self.send_json(self.told(await self.project(reference)))
 
     @allowed_to("write")
     async def patch(self, reference: str) -> None:
@@ -36,7 +52,7 @@ class ProjectHandler(GatewayHandler):
                 self.caller.require_jupyter("To say which directories are trusted")
             elif self.caller.key is not None:
                 self.caller.require_jupyter("To change a project")
-            project = await self._project(reference)
+            project = await self.project(reference)
             changes = {
                 name: value
                 for name in ("name", "description", "trusted")
@@ -53,9 +69,10 @@ class ProjectHandler(GatewayHandler):
     async def delete(self, reference: str) -> None:
         """Forget the project, and remove its files if that is asked twice."""
         with http_errors(self.log):
+            self.check_query("files", "confirm")
             if self.caller.key is not None:
                 self.caller.require_jupyter("To delete a project")
-            project = await self._project(reference)
+            project = await self.project(reference)
             removed = None
             if self._asks_for_files():
                 self.caller.require_jupyter("To remove files")
@@ -65,17 +82,6 @@ class ProjectHandler(GatewayHandler):
             self.send_json(
                 Deleted(id=project.id, object="project.deleted", files_removed=removed)
             )
-
-    def told(self, project: Project) -> ProjectObject:
-        """The project as it is told."""
-        projects = self.gateway.projects
-        path, trusted = projects.path_of(project), projects.is_trusted(project)
-        return project_object(project, path, trusted)
-
-    async def _project(self, reference: str) -> Project:
-        project = await self.gateway.projects.get(reference)
-        self.caller.check_project(project)
-        return project
 
     def _asks_for_files(self) -> bool:
         wished = self.get_query_argument("files", "false")
@@ -99,11 +105,11 @@ class ProjectHandler(GatewayHandler):
         return count
 
 
-class ProjectsHandler(ProjectHandler):
+class ProjectsHandler(BaseProjectHandler):
     """All projects."""
 
     @allowed_to("read")
-    async def get(self) -> None:  # type: ignore[override]
+    async def get(self) -> None:
         """List the projects below the server's root, the newest first."""
         with http_errors(self.log):
             limit, after, _ = self.page()

@@ -25,7 +25,7 @@ class SessionsHandler(GatewayHandler):
     async def get(self) -> None:
         """List the sessions, the last used first; `project` names that of a project."""
         with http_errors(self.log):
-            limit, after, ascending = self.page()
+            limit, after, ascending = self.page("project")
             await self.gateway.sessions.settle()
             project = None
             if reference := self.get_query_argument("project", None):
@@ -67,7 +67,15 @@ class SessionsHandler(GatewayHandler):
             self.send_json(session_object(made))
 
 
-class SessionHandler(GatewayHandler):
+class BaseSessionHandler(GatewayHandler):
+    """Base of the handlers of one session."""
+
+    async def session(self, session_id: str) -> tuple[SessionRecord, Project | None]:
+        """The session, which the caller may open, and its project."""
+        return await self.gateway.sessions.get(self.caller, session_id)
+
+
+class SessionHandler(BaseSessionHandler):
     """One session."""
 
     @allowed_to("read")
@@ -97,12 +105,8 @@ class SessionHandler(GatewayHandler):
             await self.gateway.sessions.delete(record, project)
             self.send_json(Deleted(id=record.id, object="session.deleted"))
 
-    async def session(self, session_id: str) -> tuple[SessionRecord, Project | None]:
-        """The session, which the caller may open, and its project."""
-        return await self.gateway.sessions.get(self.caller, session_id)
 
-
-class InterruptHandler(SessionHandler):
+class InterruptHandler(BaseSessionHandler):
     """The turn that a session is in."""
 
     @allowed_to("execute")
@@ -114,7 +118,7 @@ class InterruptHandler(SessionHandler):
             self.send_json(Interrupted(id=record.id, interrupted=stopped))
 
 
-class ForkHandler(SessionHandler):
+class ForkHandler(BaseSessionHandler):
     """Copies of a session."""
 
     @allowed_to("execute")

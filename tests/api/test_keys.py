@@ -21,6 +21,8 @@ from .resources import (
     words,
 )
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture(scope="module")
 def server(model_server, tmp_path_factory):
@@ -226,7 +228,6 @@ def test_alone_without_a_key_projects_have_no_bash(standalone_gateway, model):
         assert error_of(response) == (403, "jupyter_identity_required")
 
 
-@pytest.mark.soak
 def test_alone_keys_open_it_too(model_server, model, tmp_path):
     option = "--require-auth"
     with running_gateway(

@@ -390,6 +390,7 @@ def set_revision(path, revision):
     connection.close()
 
 
+@pytest.mark.soak
 def test_chat_goes_on_without_the_database(troubled, model):
     with http(troubled) as client:
         assert words(chat(client)) == "hello"
@@ -406,6 +407,7 @@ def test_chat_goes_on_without_the_database(troubled, model):
     assert "Traceback" not in "".join(troubled.log)
 
 
+@pytest.mark.soak
 def test_authorizer_that_allows_reading_alone(model_server, model, tmp_path):
     config = tmp_path / "config"
     config.mkdir()
