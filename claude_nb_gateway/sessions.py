@@ -199,6 +199,11 @@ class Sessions(LoggingConfigurable):
                 transcripts.move, project.directory, moved.directory
             )
 
+    def forget(self, project: Project) -> None:
+        """Know no more of the sessions of a project that is forgotten."""
+        self._seen.pop(project.directory, None)
+        self._known.clear()
+
     def recorder(
         self,
         caller: Caller,
@@ -271,9 +276,16 @@ class Sessions(LoggingConfigurable):
             if project is not None:
                 project_id = (await self.projects.registered(project)).id
             if session is None and account.session_id:
-                await self.store.put_session(
-                    _session_of(caller, project_id, system, account)
-                )
+                record = _session_of(caller, project_id, system, account)
+                found = await self.store.put_session(record)
+                if found.owner == TERMINAL:
+                    # A listing came upon its transcript before its first turn ended.
+                    await self.store.update_session(
+                        record.id,
+                        owner=record.owner,
+                        model=record.model,
+                        system=record.system,
+                    )
         except StoreUnavailable as error:
             # The session is found again by its transcript.
             self.log.warning("not written down yet: %s %s", error, error.detail)

@@ -53,6 +53,8 @@ class ProjectHandler(BaseProjectHandler):
             elif self.caller.key is not None:
                 self.caller.require_jupyter("To change a project")
             project = await self.project(reference)
+            if request.path is not None:
+                self._require_rest(project)
             changes = {
                 name: value
                 for name in ("name", "description", "trusted")
@@ -76,11 +78,21 @@ class ProjectHandler(BaseProjectHandler):
             removed = None
             if self._asks_for_files():
                 self.caller.require_jupyter("To remove files")
+                self._require_rest(project)
                 removed = await self._remove_files(project)
             await self.gateway.manager.release_directory(project.directory)
             await self.gateway.projects.forget(project)
+            self.gateway.sessions.forget(project)
             self.send_json(
                 Deleted(id=project.id, object="project.deleted", files_removed=removed)
+            )
+
+    def _require_rest(self, project: Project) -> None:
+        if self.gateway.manager.is_busy_in(project.directory):
+            raise APIError(
+                409,
+                "A turn runs in the project. Wait for its end, or interrupt it.",
+                code="project_busy",
             )
 
     def _asks_for_files(self) -> bool:

@@ -238,12 +238,12 @@ class CLIManager(LoggingConfigurable):
         found = self._idle.take(
             digests, lambda session: self._writers.free(session.boot.session_id)
         )
-        if found is not None:
-            lease = Lease(found[1], turns_held=found[0] + 1)
-            metrics.SESSIONS.labels("live").inc()
-        else:
+        if found is None or opening is None:
             lease = Lease(await self._claim(_boot_for(opening), opening))
-        self._writers.begin(lease.session.boot.session_id)
+            self._writers.begin(lease.session.boot.session_id)
+        else:
+            current = await self._up_to_date(found[1], opening)
+            lease = Lease(current, turns_held=found[0] + 1)
         with self._lent_out(lease):
             yield lease
 
@@ -291,6 +291,10 @@ class CLIManager(LoggingConfigurable):
     def is_in_turn(self, session_id: str) -> bool:
         """Whether a request has the session."""
         return not self._writers.free(session_id)
+
+    def is_busy_in(self, directory: str) -> bool:
+        """Whether a turn runs in `directory`."""
+        return any(s.boot.profile.directory == directory for s in self._lent)
 
     async def release(self, session_id: str) -> bool:
         """End the session's idle process, if it has one; returns whether it had."""
@@ -407,6 +411,22 @@ class CLIManager(LoggingConfigurable):
                 await self._close(session)
         return await self._resume(conversation)
 
+    async def _up_to_date(self, live: Session, opening: Opening) -> Session:
+        """`live`, or one that goes on from its transcript if another has written it."""
+        session_id = live.boot.session_id
+        self._writers.begin(session_id)
+        try:
+            if not session_id or not await self._moved(live):
+                metrics.SESSIONS.labels("live").inc()
+                return live
+            await self._retire(live)
+            tail = await self._tail(opening.profile.directory, session_id)
+            return await self._go_on(opening, session_id, tail)
+        except BaseException:
+            self._dismiss(live)
+            self._writers.end(session_id)
+            raise
+
     async def _serves(self, session: Session, conversation: Conversation) -> bool:
         fits = session.fits(conversation.opening)
         awaited = session.awaits == conversation.results
@@ -429,6 +449,11 @@ class CLIManager(LoggingConfigurable):
                 param="session_id",
                 code="session_transcript_missing",
             )
+        return await self._go_on(opening, session_id, tail)
+
+    async def _go_on(
+        self, opening: Opening, session_id: str, tail: str | None
+    ) -> Session:
         boot = Boot(
             opening.profile,
             session_id,

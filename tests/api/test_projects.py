@@ -271,6 +271,21 @@ def test_files_are_removed_only_when_asked_twice(gateway, client, project):
     assert gateway.directory.exists()
 
 
+def test_files_are_not_removed_under_a_running_turn(gateway, client, model, project):
+    model.script(Reply(["half "], hang="after"))
+    path = f"projects/{project['path']}/{CHAT}"
+    question = {"role": "user", "content": "slow"}
+    body = {"model": "sonnet", "messages": [question], "stream": True}
+    url = f"projects/{project['id']}"
+    with client.stream("POST", path, json=body) as stream:
+        lines = stream.iter_lines()  # whose end would be that of the stream
+        assert next(line for line in lines if "half" in line)
+        params = {"files": "true", "confirm": project["id"]}
+        refused = client.delete(url, params=params)
+        assert error_of(refused) == (409, "project_busy")
+        assert error_of(client.patch(url, json={"path": "."})) == (409, "project_busy")
+
+
 def test_root_is_a_project_but_is_never_removed(gateway, client):
     root = make_project(client, ".")
     assert root["path"] == "."

@@ -185,6 +185,34 @@ def test_conversation_goes_on_in_a_terminal_and_back(gateway, client, model, pro
     assert [s["id"] for s in listed] == [session]
 
 
+def test_client_with_its_whole_history_loses_nothing_of_a_terminal(
+    gateway, client, model, project
+):
+    path = f"projects/{project['path']}/{CHAT}"
+    session = chat(client, "one", path).headers["x-claude-session"]
+    in_terminal(gateway, model, project["path"], "--resume", session, "in between")
+    history = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "one"},
+        {"role": "user", "content": "two"},
+    ]
+    answer = chat(client, path=path, messages=history)
+    assert words(answer) == "two"
+    assert answer.headers["x-claude-session"] == session
+    turns = [text for role, text in model.requests[-1].turns if role == "user"]
+    assert turns == ["one", "in between", "two"]
+
+
+def test_sessions_come_back_with_their_project(client, project):
+    session = chat(client, path=f"projects/{project['path']}/{CHAT}").headers[
+        "x-claude-session"
+    ]
+    client.delete(f"projects/{project['id']}")
+    assert error_of(client.get(f"sessions/{session}"))[0] == 404
+    make_project(client, project["path"])
+    assert words(chat(client, "go on", session_id=session)) == "go on"
+
+
 def test_session_of_a_terminal_appears_and_goes_on(gateway, client, model, project):
     ended = in_terminal(gateway, model, project["path"], "begun in the terminal")
     assert ended.returncode == 0, ended.stderr
