@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ TOOLS = [
 # Nothing that runs a program, or sends what was read elsewhere.
 KEY_TOOLS = ["Edit", "Glob", "Grep", "NotebookEdit", "Read", "TodoWrite", "Write"]
 
+
+_ID = re.compile("proj_[0-9a-f]{24}")
 
 Asking = Callable[[str], Awaitable[Project | None]]
 
@@ -120,7 +123,7 @@ class Projects(LoggingConfigurable):
         ProjectNotFound
             There is no such project or directory.
         """
-        if reference.startswith("proj_"):
+        if _ID.fullmatch(reference):
             project = await self.known(reference)
             place = await self._find(self.names_of(project))
             if place is None:
@@ -146,7 +149,7 @@ class Projects(LoggingConfigurable):
         ------
         InvalidRequest, ProjectNotFound, StoreUnavailable
         """
-        if reference.startswith("proj_"):
+        if _ID.fullmatch(reference):
             return await self._by_id(reference, _asked)
         directory = os.path.join(self.root, *self._names_in(reference))
         project = await self.store.project_at(directory)
@@ -172,8 +175,15 @@ class Projects(LoggingConfigurable):
         Raises
         ------
         InvalidRequest
-            There is no directory, or it is another project's.
+            There is no directory, or it is another project's; or it is trusted by
+            `trusted_projects` and shall not be.
         """
+        if changes.get("trusted") is False and self._trusted_by_trait(project):
+            raise InvalidRequest(
+                "`trusted`: Projects.trusted_projects names this directory: take it "
+                "out there.",
+                param="trusted",
+            )
         if path is not None:
             place = await self._find(self._names_in(path))
             if place is None:
@@ -189,12 +199,6 @@ class Projects(LoggingConfigurable):
             if place.directory != project.directory:
                 # Trust is of a directory, and this is another.
                 changes.setdefault("trusted", False)
-        if changes.get("trusted") is False and self._trusted_by_trait(project):
-            raise InvalidRequest(
-                "`trusted`: Projects.trusted_projects names this directory: take it "
-                "out there.",
-                param="trusted",
-            )
         self._forget_known()
         updated = await self.store.update_project(project.id, **changes)
         if updated is None:
