@@ -44,10 +44,10 @@ demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
 	$(BIN)/jupyter lab $(AS_ROOT) --GatewayApp.demo=True \
 		--LabApp.default_url=/lab/tree/notebooks/01-tour.ipynb
 
-test: $(VENV)/.dev ## all tests: real CLI, real server, stand-in model
+test: $(VENV)/.dev ## all tests but the slow ones: real CLI, real server, stand-in model
 	$(BIN)/python -m pytest
 
-test-soak: $(VENV)/.dev ## hundreds of requests, many abandoned: nothing is left
+test-soak: $(VENV)/.dev ## the slow ones: killed servers, thousands of requests
 	$(BIN)/python -m pytest -m soak -s tests
 
 # The clients and what they need stay apart: some cannot be installed beside us.

@@ -45,7 +45,11 @@ def left_after(seconds, processes):
 
 @pytest.mark.parametrize(
     ("number", "seconds"),
-    [(signal.SIGTERM, 5), (signal.SIGINT, 5), (signal.SIGKILL, 2)],
+    [
+        pytest.param(signal.SIGTERM, 5, marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, 5, marks=pytest.mark.soak),
+        (signal.SIGKILL, 2),
+    ],
 )
 def test_no_cli_is_left_however_the_server_ends(tmp_path, model, number, seconds):
     with (
@@ -60,6 +64,7 @@ def test_no_cli_is_left_however_the_server_ends(tmp_path, model, number, seconds
     assert model.requests[-1].abandoned.wait(1)
 
 
+@pytest.mark.soak
 def test_reloading_leaves_no_cli(tmp_path, model):
     options = ("--ServerApp.autoreload=True",)
     with (
@@ -78,6 +83,7 @@ def test_installed_but_unused_it_starts_nothing(tmp_path, model):
         assert gateway.cli_processes == []
 
 
+@pytest.mark.soak
 def test_it_works_below_a_base_url(tmp_path, model):
     options = ("--ServerApp.base_url=/user/me/",)
     with running_gateway(tmp_path, model.url, *options) as gateway:
@@ -178,6 +184,7 @@ def test_bug_in_mid_stream_is_an_error_and_no_silent_stop(tmp_path, model):
     assert "RuntimeError: a bug" in "".join(gateway.log)
 
 
+@pytest.mark.soak
 def test_demo_says_that_it_is_canned(tmp_path):
     with (
         running_gateway(tmp_path, "", "--demo", command=STANDALONE) as gateway,
@@ -187,6 +194,7 @@ def test_demo_says_that_it_is_canned(tmp_path):
         assert "answer is canned" in answer.choices[0].message.content
 
 
+@pytest.mark.soak
 def test_demo_prints_a_line_to_paste(tmp_path):
     with running_gateway(tmp_path, "", "--GatewayApp.demo=True") as gateway:
         gateway.stop()
@@ -209,6 +217,7 @@ def test_cli_that_is_missing_is_a_503(tmp_path, model):
     assert "/nowhere" not in error.value.message
 
 
+@pytest.mark.soak
 def test_at_the_ceiling_a_request_is_told_to_come_back(tmp_path, model):
     options = ("--CLIManager.max_processes=1", "--CLIManager.queue_timeout_seconds=0.1")
     with (
@@ -221,6 +230,7 @@ def test_at_the_ceiling_a_request_is_told_to_come_back(tmp_path, model):
     assert int(error.value.response.headers["retry-after"]) >= 1
 
 
+@pytest.mark.soak
 def test_alias_and_default_model(tmp_path, model):
     options = (
         "--ModelCatalog.model_aliases={'gpt-4o': 'haiku'}",
@@ -241,6 +251,7 @@ def test_alias_and_default_model(tmp_path, model):
     assert all("haiku" in name for name in models)
 
 
+@pytest.mark.soak
 def test_silent_stream_is_kept_alive(tmp_path, model):
     model.script(Reply(["a"], first_delay_seconds=1.0))
     options = ("--GatewayApp.keepalive_seconds=0.2",)
@@ -273,6 +284,7 @@ def test_strict_about_what_has_no_effect(tmp_path, model):
         assert bad.value.param == "temperature"
 
 
+@pytest.mark.soak
 def test_response_in_the_background_ends_with_the_server(tmp_path, model):
     model.script(Reply(["never"], hang="before"))
     with running_gateway(tmp_path, model.url) as gateway:

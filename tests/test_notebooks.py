@@ -50,6 +50,7 @@ def answers(path):
     return [(o.output_type, text) for o, text in zip(outputs, texts, strict=True)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_passes_strict_nbval(environment, path):
     command = ("pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider")

@@ -396,6 +396,7 @@ def test_wrong_field_is_named(client):
     assert error.value.param == "messages[0].role"
 
 
+@pytest.mark.soak
 def test_client_with_retries_gets_its_answer(gateway, model):
     model.script(Reply(status=529, error_type="overloaded_error"))
     with client_of(gateway, max_retries=1) as client:

@@ -351,6 +351,7 @@ def tool_results(request):
     ]
 
 
+@pytest.mark.soak
 def test_configured_mode_and_rules_give_leave(permissive, model):
     with http(permissive) as client:
         make_project(client, "edits")
@@ -367,6 +368,7 @@ def test_configured_mode_and_rules_give_leave(permissive, model):
     assert (target.parent / "ran.txt").read_text() == "run\n"
 
 
+@pytest.mark.soak
 def test_runtime_files_of_jupyter_cannot_be_read(permissive, model):
     runtime = runtime_file(permissive)
     secret = json.loads(runtime.read_text())["api_key"]
@@ -380,6 +382,7 @@ def test_runtime_files_of_jupyter_cannot_be_read(permissive, model):
     assert secret not in json.dumps(model.requests[1].body)
 
 
+@pytest.mark.soak
 def test_directory_replaced_while_a_session_rests_gets_a_new_process(permissive, model):
     with http(permissive) as client:
         make_project(client, "replaced")

@@ -59,6 +59,7 @@ def all_gone(processes, seconds):
     return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("command", ["sleep 1000", STUBBORN, DETACHED])
 def test_parent_killed_leaves_nothing(family, command):
     parent, processes = family(command, 1 if command == "sleep 1000" else 2)

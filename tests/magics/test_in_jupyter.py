@@ -190,6 +190,7 @@ async def test_blank_prompt_is_a_usage_error(gateway, model):
     assert model.requests == []
 
 
+@pytest.mark.soak
 async def test_server_with_only_a_password_below_a_base_url(tmp_path, model):
     hashed = passwd("secret", "sha1")
     options = (
@@ -203,6 +204,7 @@ async def test_server_with_only_a_password_below_a_base_url(tmp_path, model):
     assert model.requests[0].turns == [("user", "hi")]
 
 
+@pytest.mark.soak
 async def test_server_with_https(tmp_path, model):
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")

@@ -144,6 +144,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("killed", [True, False])
 def test_embedded_gateway_ends_with_its_kernel(tmp_path, model, killed):
     with subprocess.Popen(

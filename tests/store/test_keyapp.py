@@ -16,7 +16,7 @@ from claude_nb_gateway.testing.server import hermetic_environment
 
 from .conftest import turn
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
 COMMAND = [sys.executable, "-W", "error", "-m", "claude_nb_gateway.keyapp"]
 DAY_SECONDS = 24 * 3600

@@ -15,7 +15,7 @@ from claude_nb_gateway.store.tables import metadata
 
 from .conftest import project, session, turn
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
 OLD_ROWS = (
     "INSERT INTO projects (id, directory, name, description, trusted, created_at)"

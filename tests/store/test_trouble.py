@@ -20,7 +20,7 @@ from claude_nb_gateway.errors import StoreUnavailable
 
 from .conftest import project, session, turn
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
 NO_LIMIT_PAGES = 2**30
 
