@@ -64,8 +64,9 @@ from .testing.model import ModelServer
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 CHATS = "/v1"
+PROJECTS = r"/v1/projects/(?P<project>.+?)"
 # Anthropic's clients put a `/v1` of their own behind their base URL.
-PROJECTS = r"/v1/projects/(?P<project>.+?)(?:/v1)?"
+THEIRS = "(?:/v1)?"
 
 ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
     (r"/chat/completions", ChatCompletionsHandler),
@@ -74,10 +75,10 @@ ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
     (r"/responses/(?P<response_id>[^/]+)", ResponseHandler),
     (r"/responses/(?P<response_id>[^/]+)/cancel", CancelResponseHandler),
     (r"/responses/(?P<response_id>[^/]+)/input_items", InputItemsHandler),
-    (r"/messages", MessagesHandler),
-    (r"/messages/count_tokens", CountTokensHandler),
-    (r"/models", ModelsHandler),
-    (r"/models/(?P<name>.+)", ModelHandler),
+    (THEIRS + r"/messages", MessagesHandler),
+    (THEIRS + r"/messages/count_tokens", CountTokensHandler),
+    (THEIRS + r"/models", ModelsHandler),
+    (THEIRS + r"/models/(?P<name>.+)", ModelHandler),
 ]
 RESOURCES: list[tuple[str, type[GatewayHandler]]] = [
     (r"/projects", ProjectsHandler),

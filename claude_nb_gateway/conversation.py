@@ -82,7 +82,13 @@ async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
     """
     if manager.models.loaded:
         manager.models.resolve(conversation.opening.model)
-    async with manager.session(conversation.opening, []) as lease:
+    if conversation.session_id:
+        raise InvalidRequest(
+            "`session_id`: The tokens of a session cannot be counted: leave it out.",
+            param="session_id",
+            code="unsupported_parameter",
+        )
+    async with manager.session(conversation.opening, [], recorded=False) as lease:
         session = lease.session
         await manager.open(session, conversation.opening, None)
         await session.seed(conversation.turns)

@@ -97,10 +97,22 @@ def count_files(root: str, names: Sequence[str]) -> int:
 
 
 def remove(root: str, names: Sequence[str]) -> None:
-    """Remove the directory with all that is in it; links are removed, not followed."""
+    """Remove the directory with all that is in it; links are removed, not followed.
+
+    Raises
+    ------
+    InvalidRequest
+        Something of it could not be removed, or is gone already.
+    """
     *above, name = names
-    with _opened(root, above) as descriptor:
-        shutil.rmtree(name, dir_fd=descriptor)
+    try:
+        with _opened(root, above) as descriptor:
+            shutil.rmtree(name, dir_fd=descriptor)
+    except OSError as error:
+        raise InvalidRequest(
+            f"`files`: not all could be removed: {os.strerror(error.errno or 0)}.",
+            param="files",
+        ) from error
 
 
 def links_among(place: Place, names: Sequence[str]) -> bool:

@@ -106,6 +106,7 @@ class Projects(LoggingConfigurable):
         self._allow_hidden = allow_hidden
         self._known: dict[str, tuple[float, Project]] = {}
         self._changes = 0
+        self._new: set[str] = set()  # that are not in the store yet
 
     def path_of(self, project: Project) -> str:
         """The path of its directory relative to the root, ``.`` for the root."""
@@ -165,7 +166,7 @@ class Projects(LoggingConfigurable):
         place = await asyncio.to_thread(
             directories.make, self.root, self._names_in(path)
         )
-        return await self.registered(_new(place, name, description))
+        return await self._add(_new(place, name, description))
 
     async def update(
         self, project: Project, path: str | None, **changes: Any
@@ -260,7 +261,19 @@ class Projects(LoggingConfigurable):
         )
 
     async def registered(self, project: Project) -> Project:
-        """The project as the store has it; a new one is put there."""
+        """The project as the store has it; a new one is put there.
+
+        Raises
+        ------
+        ProjectNotFound
+            It was there, and is forgotten.
+        """
+        if project.id not in self._new:
+            return await self.known(project.id)
+        self._new.discard(project.id)
+        return await self._add(project)
+
+    async def _add(self, project: Project) -> Project:
         changes = self._changes
         stored = await self.store.add_project(project)
         self._remember(stored.directory, stored, changes)
@@ -291,6 +304,7 @@ class Projects(LoggingConfigurable):
 
     def _unknown(self, place: Place) -> Project:
         project = _new(place, "", "")
+        self._new.add(project.id)
         self._remember(place.directory, project, self._changes)
         return project
 

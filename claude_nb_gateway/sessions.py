@@ -20,7 +20,6 @@ from .claude.session import TurnAccount
 from .errors import (
     InvalidRequest,
     ProjectNotFound,
-    SessionBusy,
     SessionNotFound,
     StoreUnavailable,
 )
@@ -39,6 +38,7 @@ SETTLE_SECONDS = 1.0
 
 #: So many sessions are remembered between their turns.
 MOST_KNOWN = 1_000
+MOST_MOVED = 100_000
 
 
 class Sessions(LoggingConfigurable):
@@ -157,14 +157,12 @@ class Sessions(LoggingConfigurable):
         SessionBusy
             It is in the middle of a turn.
         """
-        if self.manager.is_in_turn(record.id):
-            raise SessionBusy(record.id)
-        await self.manager.release(record.id)
         where = self._directory(project)
-        await asyncio.to_thread(self.manager.transcripts.delete, where, record.id)
-        self._seen.get(where, {}).pop(record.id, None)
-        self._known.pop(record.id, None)
-        await self.store.delete_session(record.id)
+        async with self.manager.resting(record.id):
+            await asyncio.to_thread(self.manager.transcripts.delete, where, record.id)
+            await self.store.delete_session(record.id)
+            self._seen.get(where, {}).pop(record.id, None)
+            self._known.pop(record.id, None)
 
     async def fork(
         self,
@@ -194,9 +192,12 @@ class Sessions(LoggingConfigurable):
         """Take the transcripts of `project` along to where its directory is now."""
         if project.directory != moved.directory:
             await self.manager.release_directory(project.directory)
-            transcripts = self.manager.transcripts
+            own, _ = await self.store.sessions(project_ids=[moved.id], limit=MOST_MOVED)
             await asyncio.to_thread(
-                transcripts.move, project.directory, moved.directory
+                self.manager.transcripts.move,
+                project.directory,
+                moved.directory,
+                {record.id for record in own},
             )
 
     def forget(self, project: Project) -> None:
@@ -235,6 +236,7 @@ class Sessions(LoggingConfigurable):
         if _is_uuid(session_id):
             record = await self.store.session(session_id)
             if record is None:
+                await self.settle()  # it may have begun just now
                 await self._discover(await self._all_projects())
                 record = await self.store.session(session_id)
         if record is None:
@@ -286,6 +288,8 @@ class Sessions(LoggingConfigurable):
                         model=record.model,
                         system=record.system,
                     )
+        except ProjectNotFound:
+            self.log.info("a turn ended in a project that is forgotten")
         except StoreUnavailable as error:
             # The session is found again by its transcript.
             self.log.warning("not written down yet: %s %s", error, error.detail)
@@ -375,13 +379,19 @@ class Sessions(LoggingConfigurable):
 
 
 def check_fields(**fields: str | None) -> dict[str, str]:
-    """The texts of a session that were given, none of them too long.
+    """The texts that were given, none of them too long.
 
     Raises
     ------
     InvalidRequest
     """
-    limits = {"title": 500, "model": 200, "system": 200_000}
+    limits = {
+        "title": 500,
+        "model": 200,
+        "system": 200_000,
+        "name": 500,
+        "description": 10_000,
+    }
     for name, text in fields.items():
         if text is not None and len(text) > limits[name]:
             raise InvalidRequest(

@@ -71,12 +71,8 @@ class Scope:
         opening = replace(conversation.opening, profile=self.profile)
         if self.session is None:
             return replace(conversation, opening=opening)
-        own = self.session.system
-        opening = replace(
-            opening,
-            model=opening.model or self.session.model or None,
-            system=opening.system or ((own,) if own else ()),
-        )
+        model = opening.model or self.session.model or None
+        opening = replace(opening, model=model)
         return replace(
             conversation,
             opening=opening,
@@ -170,7 +166,9 @@ class AnsweringHandler(GatewayHandler):
         scope = await self.scope(request.project_id, request.session_id)
         self.answered_in = scope
         await self.gateway.images.fetch_all(images_in(request, paths))
-        conversation = scope.hold(conversation_of(request, self.principal, paths))
+        prompt = "" if scope.session is None else scope.session.system
+        asked = conversation_of(request, self.principal, paths, prompt)
+        conversation = scope.hold(asked)
         structured = None
         if conversation.opening.schema:
             structured = StructuredAnswer(streamed=bool(request.stream))
@@ -262,7 +260,7 @@ class AnsweringHandler(GatewayHandler):
 
 def _the_one(field: str, *named: str | None) -> str | None:
     """What is named, if it is the same wherever it is."""
-    different = {name for name in named if name is not None}
+    different = {name for name in named if name}
     if len(different) > 1:
         raise InvalidRequest(
             f"`{field}`: the body, the headers and the path name different ones.",
@@ -272,4 +270,4 @@ def _the_one(field: str, *named: str | None) -> str | None:
 
 
 def _prompt(conversation: Conversation) -> str:
-    return "\n\n".join(conversation.opening.system)
+    return "\n\n".join(conversation.prompt)

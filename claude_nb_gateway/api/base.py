@@ -251,9 +251,8 @@ class GatewayHandler(APIHandler):
         """
         self.check_query("limit", "after", "order", *others)
         wished = self.get_query_argument("limit", "20")
-        if not (wished.isascii() and wished.isdecimal()) or not (
-            1 <= int(wished) <= most
-        ):
+        digits = wished.isascii() and wished.isdecimal() and len(wished) < 10
+        if not digits or not 1 <= int(wished) <= most:
             raise InvalidRequest(
                 f"`limit` must be a number from 1 to {most}.", param="limit"
             )

@@ -12,6 +12,7 @@ from ..openai.resources import (
     ProjectObject,
     project_object,
 )
+from ..sessions import check_fields
 from ..store.records import Project
 from .base import GatewayHandler, allowed_to
 from .errors import APIError, http_errors
@@ -48,6 +49,7 @@ class ProjectHandler(BaseProjectHandler):
         """Change what the body names."""
         with http_errors(self.log):
             request = UPDATE_PROJECT.decode(self.request.body)
+            check_fields(name=request.name, description=request.description)
             if request.trusted is not None:
                 self.caller.require_jupyter("To say which directories are trusted")
             elif self.caller.key is not None:
@@ -144,9 +146,8 @@ class ProjectsHandler(BaseProjectHandler):
         with http_errors(self.log):
             request = CREATE_PROJECT.decode(self.request.body)
             self.caller.check_project(None)
-            project = await self.gateway.projects.create(
-                request.path, request.name or "", request.description or ""
-            )
+            texts = check_fields(name=request.name, description=request.description)
+            project = await self.gateway.projects.create(request.path, **texts)
             self.send_json(self.told(project))
 
     async def _records(

@@ -102,6 +102,8 @@ class SessionHandler(BaseSessionHandler):
         """Forget it, and remove its transcript."""
         with http_errors(self.log):
             record, project = await self.session(session_id)
+            if self.caller.key is not None and record.owner != self.caller.principal:
+                self.caller.require_jupyter("To delete a session of another's")
             await self.gateway.sessions.delete(record, project)
             self.send_json(Deleted(id=record.id, object="session.deleted"))
 

@@ -28,6 +28,8 @@ PR_SET_CHILD_SUBREAPER = 36
 # The exit status of a program that was not started, since its directory is another.
 WRONG_PLACE = 97
 
+FOR_THE_PROGRAM = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
 # The CLI ends its shells within this time of a SIGTERM, and then itself.
 GRACE_SECONDS = 1.6
 
@@ -62,9 +64,15 @@ def guard(command: list[str]) -> None:
     # Blocked, they are waited for below, and none can come between two steps.
     watched = {signal.SIGTERM, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    # Ctrl-C and a closed terminal reach the whole group: they are the program's alone,
+    # and this one is still needed when it has ended.
+    for number in FOR_THE_PROGRAM:
+        signal.signal(number, signal.SIG_IGN)
     own = os.getpid()
     child = os.fork()
     if child == 0:
+        for number in FOR_THE_PROGRAM:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
         end_with(own)
         os.execv(command[0], command)  # noqa: S606 - no shell is what we want
@@ -104,8 +112,18 @@ def _reaped() -> tuple[int, int] | None:
 
 def _children() -> list[int]:
     own = os.getpid()
-    with open(f"/proc/{own}/task/{own}/children") as file:
-        return [int(pid) for pid in file.read().split()]
+    try:
+        with open(f"/proc/{own}/task/{own}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:  # a kernel without that file
+        pids = map(int, filter(str.isdigit, os.listdir("/proc")))
+        return [pid for pid in pids if _parent_of(pid) == own]
+
+
+def _parent_of(pid: int) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+    return 0
 
 
 def main() -> None:

@@ -36,6 +36,11 @@ class Line:
     def __contains__(self, place: Place) -> bool:
         return place in self._places
 
+    @property
+    def boots(self) -> list[Boot]:
+        """How all are to be started, or are being started."""
+        return [*self.starting, *(place.boot for place in self._places)]
+
     def join(self, boot: Boot) -> Place:
         """Wait at the end."""
         place = Place(boot)

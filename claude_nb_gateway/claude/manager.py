@@ -220,13 +220,18 @@ class CLIManager(LoggingConfigurable):
 
     @contextlib.asynccontextmanager
     async def session(
-        self, opening: Opening | None = None, digests: Sequence[bytes] = ()
+        self,
+        opening: Opening | None = None,
+        digests: Sequence[bytes] = (),
+        *,
+        recorded: bool = True,
     ) -> AsyncIterator[Lease]:
         """Lend the session that stands at the last of `digests`, or a fresh one.
 
         A fresh one holds no turns, and may not be initialized: see `open`. At the
         end it is kept if the lease says where it stands; otherwise what still runs
-        on it is interrupted and it is ended, in a task of the manager's.
+        on it is interrupted and it is ended, in a task of the manager's. One that is
+        not `recorded` leaves no transcript in a project either.
 
         Raises
         ------
@@ -239,11 +244,11 @@ class CLIManager(LoggingConfigurable):
             digests, lambda session: self._writers.free(session.boot.session_id)
         )
         if found is None or opening is None:
-            lease = Lease(await self._claim(_boot_for(opening), opening))
+            boot = _boot_for(opening) if recorded else _unrecorded(opening)
+            lease = Lease(await self._claim(boot, opening))
             self._writers.begin(lease.session.boot.session_id)
         else:
-            current = await self._up_to_date(found[1], opening)
-            lease = Lease(current, turns_held=found[0] + 1)
+            lease = await self._up_to_date(found[1], opening, found[0] + 1)
         with self._lent_out(lease):
             yield lease
 
@@ -288,13 +293,28 @@ class CLIManager(LoggingConfigurable):
                 return True
         return await self.release(session_id)
 
-    def is_in_turn(self, session_id: str) -> bool:
-        """Whether a request has the session."""
-        return not self._writers.free(session_id)
+    @contextlib.asynccontextmanager
+    async def resting(self, session_id: str) -> AsyncIterator[None]:
+        """Keep the session without a process, and without a turn, for a while.
+
+        Raises
+        ------
+        SessionBusy
+            It is in the middle of a turn.
+        """
+        if not self._writers.free(session_id):
+            raise SessionBusy(session_id)
+        self._writers.begin(session_id)
+        try:
+            await self.release(session_id)
+            yield
+        finally:
+            self._writers.end(session_id)
 
     def is_busy_in(self, directory: str) -> bool:
         """Whether a turn runs in `directory`."""
-        return any(s.boot.profile.directory == directory for s in self._lent)
+        boots = [*self._line.boots, *(session.boot for session in self._lent)]
+        return any(boot.profile.directory == directory for boot in boots)
 
     async def release(self, session_id: str) -> bool:
         """End the session's idle process, if it has one; returns whether it had."""
@@ -411,17 +431,28 @@ class CLIManager(LoggingConfigurable):
                 await self._close(session)
         return await self._resume(conversation)
 
-    async def _up_to_date(self, live: Session, opening: Opening) -> Session:
-        """`live`, or one that goes on from its transcript if another has written it."""
+    async def _up_to_date(
+        self, live: Session, opening: Opening, turns_held: int
+    ) -> Lease:
+        """`live`, or one that goes on from its transcript if another has written it.
+
+        Where that cannot be, a fresh one that holds nothing.
+        """
         session_id = live.boot.session_id
         self._writers.begin(session_id)
         try:
             if not session_id or not await self._moved(live):
                 metrics.SESSIONS.labels("live").inc()
-                return live
+                return Lease(live, turns_held)
             await self._retire(live)
             tail = await self._tail(opening.profile.directory, session_id)
-            return await self._go_on(opening, session_id, tail)
+            if tail is not None:
+                resumed = await self._go_on(opening, session_id, tail)
+                return Lease(resumed, turns_held)
+            fresh = await self._claim(_boot_for(opening), opening)
+            self._writers.end(session_id)
+            self._writers.begin(fresh.boot.session_id)
+            return Lease(fresh)
         except BaseException:
             self._dismiss(live)
             self._writers.end(session_id)
@@ -466,6 +497,8 @@ class CLIManager(LoggingConfigurable):
         return started
 
     async def _moved(self, session: Session) -> bool:
+        if session.waiting:
+            return False  # it is in the middle of a turn, and does not hear of others
         boot = session.boot
         tail = await self._tail(boot.profile.directory, boot.session_id)
         return (tail or "") not in session.known
@@ -717,6 +750,10 @@ class CLIManager(LoggingConfigurable):
         self._refill = None
         self._refilling = True
         self._start_more()
+
+
+def _unrecorded(opening: Opening | None) -> Boot:
+    return PLAIN if opening is None else Boot(opening.profile)
 
 
 def _boot_for(opening: Opening | None) -> Boot:

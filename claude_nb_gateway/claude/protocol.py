@@ -12,6 +12,7 @@ https://docs.anthropic.com/en/api/messages-streaming.
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -357,13 +358,15 @@ def user_message(content: str | list[Json], *, query: bool = True) -> Json:
     """A user turn, verbatim; with `query=False` it is recorded and not answered.
 
     ``client_composed`` keeps the CLI from acting on the text: without it a
-    leading slash is a command and ``@path`` is expanded with the file's content.
+    leading slash is a command and ``@path`` is expanded with the file's content. Its
+    ``uuid`` is the one that it has in the transcript.
     """
     message: Json = {
         "type": "user",
         "message": {"role": "user", "content": content},
         "parent_tool_use_id": None,
         "session_id": "",
+        "uuid": str(uuid.uuid4()),
         "client_composed": True,
     }
     if not query:

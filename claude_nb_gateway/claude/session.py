@@ -270,7 +270,9 @@ class Session:
             self.in_turn = True
             self._asked_at = time.time()
             self.calls = 0
-            await self.process.send(protocol.user_message(content))
+            question = protocol.user_message(content)
+            self.known.add(question["uuid"])
+            await self.process.send(question)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + turn_timeout_seconds
         while self.in_turn:

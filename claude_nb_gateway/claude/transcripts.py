@@ -8,9 +8,12 @@ JSON object a line. What they mean is read by the package claude-agent-sdk; `cla
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
+import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +26,7 @@ Entry = dict[str, Any]
 TAIL_BYTES = 64 * 2**10
 # The SDK's names of long directories end in a hash, the CLI's in another.
 HASHED_FROM = 200
+MOST_LINES_BEFORE_PLACE = 50
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,21 @@ class Transcripts:
         found = {}
         for path in self._files.folder(directory).glob("*.jsonl"):
             if _is_uuid(path.stem):
-                found[path.stem] = path.stat().st_mtime
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.stem] = path.stat().st_mtime
         return found
+
+    def _began_in(self, directory: str, session_id: str) -> bool:
+        # Directories whose names differ in punctuation, or in letters that are not
+        # ASCII, share a folder.
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._files.path(directory, session_id).open("rb") as file,
+        ):
+            for line in itertools.islice(file, MOST_LINES_BEFORE_PLACE):
+                if (entry := _parsed(line)) and "cwd" in entry:
+                    return bool(entry["cwd"] == directory)
+        return False
 
     def changed(
         self, directory: str, seen: Mapping[str, float]
@@ -78,7 +95,9 @@ class Transcripts:
         return {
             session_id: (at, tail)
             for session_id, at in self.recorded(directory).items()
-            if seen.get(session_id) != at and (tail := self.tail(directory, session_id))
+            if seen.get(session_id) != at
+            and self._began_in(directory, session_id)
+            and (tail := self.tail(directory, session_id))
         }
 
     def describe(self, directory: str, session_id: str) -> Recorded | None:
@@ -127,18 +146,27 @@ class Transcripts:
             work = rename_session_via_store(self._store, session_id, title, directory)
             asyncio.run(work)
 
-    def move(self, before: str, now: str) -> None:
-        """Take all transcripts of the directory `before` along to where it is `now`."""
+    def move(self, before: str, now: str, session_ids: Collection[str] = ()) -> None:
+        """Take the transcripts of a directory along, from where it was to where it is.
+
+        They are those of the sessions `session_ids`, and those that began there.
+        """
         target = self._files.folder(now)
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         for session_id in self.recorded(before):
+            if session_id not in session_ids and not self._began_in(before, session_id):
+                continue
             path = self._files.path(before, session_id)
-            if not (there := target / path.name).exists():
-                path.rename(there)
+            for mine in (path, path.with_suffix("")):
+                if mine.exists() and not (there := target / mine.name).exists():
+                    mine.rename(there)
 
     def delete(self, directory: str, session_id: str) -> None:
         """Remove the transcript, if there is one."""
-        self._files.path(directory, session_id).unlink(missing_ok=True)
+        path = self._files.path(directory, session_id)
+        path.unlink(missing_ok=True)
+        # What its sub-agents and tools had to say.
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
 
 
 class _Files:

@@ -110,6 +110,8 @@ class Conversation:
         The session that is asked, which holds the history already; empty for any.
     begun:
         Whether that session must have a transcript.
+    prompt:
+        What of the opening's system prompt is the client's own.
     """
 
     opening: Opening
@@ -119,6 +121,7 @@ class Conversation:
     rule: CallRule | None = None
     session_id: str = ""
     begun: bool = False
+    prompt: tuple[str, ...] = ()
 
     @property
     def has_own_turns(self) -> bool:

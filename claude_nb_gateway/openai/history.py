@@ -68,7 +68,7 @@ def _part(block: Mapping[str, Any]) -> Message | None:
         url = f"data:{source['media_type']};base64,{source['data']}"
         return {"type": "image_url", "image_url": {"url": url}}
     if block.get("type") in ("image", "document"):
-        return {"type": "text", "text": f"[{block['type']}]"}
+        return {"type": "text", "text": f"[{block.get('type')}]"}
     return None
 
 
@@ -93,6 +93,5 @@ def _call(block: Mapping[str, Any]) -> Message:
 
 def _text_of(blocks: list[dict[str, Any]]) -> str:
     return "\n".join(
-        block.get("text", "") if block.get("type") == "text" else f"[{block['type']}]"
-        for block in blocks
+        block.get("text", f"[{block.get('type', 'something')}]") for block in blocks
     )

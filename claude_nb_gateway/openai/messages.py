@@ -41,8 +41,11 @@ def conversation_of(
     request: ChatCompletionRequest,
     principal: str,
     paths: Sequence[str],
+    prompt: str = "",
 ) -> Conversation:
     """The conversation that `request`, of `principal`, asks to be continued.
+
+    `prompt` is its system prompt where it brings none.
 
     `paths` are the names of its messages for errors: ``messages[0]`` and so on,
     or what they were in a request of another kind.
@@ -59,7 +62,8 @@ def conversation_of(
         A message cannot be expressed, or there is no question at the end.
     """
     opening = _opening_length(request.messages)
-    system = _system(request.messages[:opening], paths)
+    own = _system(request.messages[:opening], paths)
+    system = own or ([prompt] if prompt else [])
     turns = _turns(request.messages, opening, paths)
     if not turns or turns[-1].role != "user":
         raise InvalidRequest(
@@ -86,6 +90,7 @@ def conversation_of(
         question=turns[-1].content,
         max_output_tokens=_limit(request),
         rule=rule,
+        prompt=tuple(system),
     )
 
 

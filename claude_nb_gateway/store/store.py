@@ -126,12 +126,14 @@ class Store(LoggingConfigurable):
     # Projects
 
     async def add_project(self, project: Project) -> Project:
-        """Add `project`; returns it, or the one that has its directory already."""
-        where = projects.c.directory == project.directory
+        """Add `project`; returns it, or the one with its directory or id."""
+        own_id = projects.c.id == project.id
+        # One with its id may have another directory by now.
+        where = (projects.c.directory == project.directory) | own_id
+        statement = ALL_PROJECTS.where(where).order_by(own_id)
         async with self._writing_to() as connection:
             await _insert_if_new(connection, projects, [project])
-            found = await connection.execute(ALL_PROJECTS.where(where))
-            return project_from(found.one())
+            return project_from((await connection.execute(statement)).all()[0])
 
     async def project(self, project_id: str) -> Project | None:
         """The project `project_id`."""

@@ -257,6 +257,26 @@ def test_deletion_forgets_the_project_alone(gateway, client, project):
     assert error_of(client.get(f"projects/{project['id']}"))[0] == 404
 
 
+def test_project_that_is_forgotten_during_a_turn_stays_forgotten(
+    client, model, project
+):
+    url = f"projects/{project['id']}"
+    client.patch(url, json={"trusted": True})
+    model.script(Reply(["half "], hang="after"))
+    path = f"projects/{project['path']}/{CHAT}"
+    question = {"role": "user", "content": "slow"}
+    body = {"model": "sonnet", "messages": [question], "stream": True}
+    with client.stream("POST", path, json=body) as stream:
+        lines = stream.iter_lines()
+        assert next(line for line in lines if "half" in line)
+        assert client.delete(url).json()["deleted"] is True
+    assert model.requests[0].abandoned.wait(5)
+    client.get("projects")  # what has ended is written down before that is answered
+    assert error_of(client.get(url))[0] == 404
+    again = make_project(client, project["path"])
+    assert (again["id"] != project["id"], again["trusted"]) == (True, False)
+
+
 def test_files_are_removed_only_when_asked_twice(gateway, client, project):
     directory = directory_of(gateway, project)
     (directory / "file").write_text("")

@@ -350,6 +350,16 @@ def test_system_prompt_of_a_request_goes_before_that_of_the_session(client, mode
     assert said(model.requests[1]) == ["one", "one", "two"]
 
 
+def test_words_of_the_gateway_are_no_prompt_of_a_session(client, model):
+    session = make_session(client, system="Be a poet.")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    options = {"tools": tools, "tool_choice": "none"}
+    words(chat(client, "one", session_id=session["id"], **options))
+    assert "Be a poet." in model.requests[0].system
+    told = client.get(f"sessions/{session['id']}").json()
+    assert told["system"] == "Be a poet."
+
+
 def test_lost_transcript_is_told(gateway, client, session):
     words(chat(client, session_id=session["id"]))
     client.post(f"sessions/{session['id']}/interrupt")  # its process ends

@@ -73,6 +73,14 @@ def test_guard_told_to_end_leaves_nothing(family):
     assert all_gone(processes, 3)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signal_of_the_terminal_leaves_nothing(family, number):
+    _, processes = family(DETACHED, 3)
+    for process in reversed(processes):  # as a terminal tells a whole group
+        process.send_signal(number)
+    assert all_gone(processes, 3)
+
+
 def launched(tmp_path, place, command):
     words = [sys.executable, LAUNCHER, str(os.getpid()), place, "guarded", *command]
     return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)

@@ -39,7 +39,8 @@ def write(transcripts, directory):
         path = transcripts._files.path(directory, SESSION)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            file.write("\n".join(map(json.dumps, entries)) + end)
+            placed = (json.dumps(entry | {"cwd": directory}) for entry in entries)
+            file.write("\n".join(placed) + end)
 
     return write
 
@@ -98,6 +99,23 @@ def test_only_what_changed_is_looked_at_again(transcripts, directory, write):
     seen = {session: at for session, (at, _) in changed.items()}
     assert set(seen) == {SESSION}
     assert transcripts.changed(directory, seen) == {}
+
+
+def test_directories_that_share_a_folder_share_no_sessions(
+    transcripts, directory, write, tmp_path
+):
+    (tmp_path / "wo").mkdir()
+    other = str(tmp_path / "wo" / "rk")
+    write(message("user", "q"))
+    namesake = directory.replace("work", "wo-rk")
+    path = transcripts._files.path(namesake, SESSION)
+    assert path == transcripts._files.path(other, SESSION)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(message("user", "q", cwd=namesake)) + "\n")
+    assert set(transcripts.changed(namesake, {})) == {SESSION}
+    assert transcripts.changed(other, {}) == {}
+    transcripts.move(other, directory)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("name", ["../../x", "x", "", "A" * 36])
