@@ -285,11 +285,15 @@ class Session:
                 raise CLITimeout("end of its turn", turn_timeout_seconds) from None
             if self._last_message:
                 batch = self._after_last_message(batch)
-            for message in batch:
+            for position, message in enumerate(batch, start=1):
                 if isinstance(message, protocol.Result):
                     self.in_turn = False
                     message.usage = None if self.calls else message.usage
                     self._account(message, _outcome(message))
+                    # What the CLI says after it is not of this turn.
+                    self._inbox[:0] = batch[position:]
+                    batch = batch[:position]
+                    break
             yield batch
 
     def wait_for_results(self, message_id: str, calls: Collection[str]) -> None:
