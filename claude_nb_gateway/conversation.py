@@ -117,7 +117,8 @@ async def _attempt(
                     error = _failure(message) or _refused_schema(message, schema)
                     if error is not None:
                         yield batch[:position]
-                        raise error
+                        asked = conversation.opening.model
+                        raise manager.models.explained(error, asked)
                     if isinstance(message, RateLimitEvent):
                         manager.rate_limits = message.rate_limit_info
                     said.add(message)

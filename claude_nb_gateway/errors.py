@@ -53,12 +53,17 @@ class InvalidRequest(GatewayError):
 class ModelNotFound(InvalidRequest):
     """The model asked for does not exist; the message lists those that do."""
 
-    def __init__(self, model: str, available: list[str]) -> None:
+    def __init__(
+        self, model: str, available: list[str], *, because: str = "", detail: str = ""
+    ) -> None:
+        shown = model if len(model) <= 100 else model[:100] + "…"
+        because = because or f"The model {shown!r} does not exist."
         super().__init__(
-            f"The model {model!r} does not exist. Available: {', '.join(available)}.",
+            f"{because} Available: {', '.join(available)}.",
             param="model",
             code="model_not_found",
         )
+        self.detail = detail
 
 
 class ResponseNotFound(InvalidRequest):

@@ -15,6 +15,13 @@ import msgspec
 
 from .errors import InvalidRequest
 
+#: What becomes of the field `model`, in all APIs.
+MODEL = (
+    "a name of `GET /v1/models` or any other of Claude's (`claude-…`), with or without "
+    "`anthropic/` and the like before it; none is Claude Code's own default, or "
+    "`ModelCatalog.default_model`"
+)
+
 Request = TypeVar("Request", bound=msgspec.Struct)
 
 

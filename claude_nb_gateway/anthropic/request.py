@@ -6,7 +6,7 @@ import base64
 import json
 
 from ..errors import InvalidRequest
-from ..fields import Fields, Refusal
+from ..fields import MODEL, Fields, Refusal
 from ..openai import types as chat
 from .types import (
     Base64Source,
@@ -34,7 +34,7 @@ _NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
 _NOT_COMPACTED = "Nothing is compacted or cleared here: leave it out."
 
 _COUNTED = {
-    "model": "a name of `GET /v1/models`",
+    "model": MODEL,
     "messages": "real turns, in order and verbatim: text, images, documents, calls "
     "and results; earlier thinking is left out",
     "system": "the system prompt",

@@ -163,7 +163,7 @@ class Thinking(Struct):
 class CountTokensRequest(Struct, kw_only=True):
     """The body of `POST /v1/messages/count_tokens`."""
 
-    model: str
+    model: str | None = None
     messages: list[MessageParam]
     system: str | list[TextBlock] | None = None
     tools: list[ToolParam] | None = None

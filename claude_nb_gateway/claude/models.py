@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from traitlets import Dict, List, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ..errors import InvalidRequest, ModelNotFound
+from ..errors import GatewayError, ModelNotFound, UpstreamError
 
-#: Ids that the CLI accepts without listing them. Some it answers with a newer
-#: model; the answer says which.
-UNLISTED_MODELS = [
-    "claude-opus-4-1-20250805",
-    "claude-opus-4-20250514",
-    "claude-sonnet-4-20250514",
-    "claude-3-7-sonnet-20250219",
-    "claude-3-5-sonnet-20241022",
-    "claude-3-5-haiku-20241022",
-]
+MOST_CHARACTERS = 200
+
+# Whether there is such a model the API alone knows: new ones come, and old ones go or
+# are answered by others. As Anthropic writes them, Bedrock (`us.anthropic.…-v1:0`) and
+# Vertex (`…@20250929`).
+_CLAUDES = re.compile(
+    r"(([a-z-]+\.)?anthropic\.)?claude-[a-z0-9-]+(@[0-9a-z]+)?(:[0-9]+)?"
+)
+# The CLI's word for the wide context window.
+_WIDE = "[1m]"
+# Names that the CLI takes without listing them.
+_UNLISTED = ("best", "opusplan")
+# What routers and their clients put before a name.
+_PREFIX = re.compile(
+    r"(anthropic|openai|openrouter|claude[-_]code|litellm_proxy|models)[/:]"
+)
+# Routers write `claude-3.5-haiku`, and `claude-sonnet-4.5`.
+_DOT = re.compile(r"(?<=\d)\.(?=\d)")
 
 
 class ModelCatalog(LoggingConfigurable):
-    """The models the CLI reports, those it takes unlisted, and aliases for them."""
+    """The models the CLI reports, and what else clients may call models."""
 
     default_model = Unicode(
         "",
         config=True,
-        help="The model for requests that name none; empty refuses those.",
+        help="The model for requests that name none; empty is the CLI's own default.",
     )
     model_aliases = Dict(
         key_trait=Unicode(),
@@ -38,9 +48,10 @@ class ModelCatalog(LoggingConfigurable):
     )
     extra_models = List(
         Unicode(),
-        default_value=UNLISTED_MODELS,
         config=True,
-        help="Model ids to accept and list beside those the CLI reports.",
+        help="""Model ids to accept and list beside those the CLI reports. Names of
+        Claude's, `claude-…`, need no place here: the model's API says whether there
+        is such a model.""",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -60,27 +71,24 @@ class ModelCatalog(LoggingConfigurable):
         listed = [*self._reported, *self.extra_models, *self.model_aliases]
         return list(dict.fromkeys(listed))
 
-    def resolve(self, name: str | None) -> str:
+    def resolve(self, name: str | None) -> str | None:
         """The name to give to the CLI for the one that a client used.
+
+        None is the CLI's own default. Whether a name of Claude's is a model is left
+        to the model's API.
 
         Raises
         ------
-        InvalidRequest
-            No model was named and there is no default.
         ModelNotFound
-            The name is none of `ids`.
+            The name is none of `ids` and none of Claude's.
         """
         wanted = name or self.default_model
         if not wanted:
-            raise InvalidRequest(
-                "`model` is missing. Name one of: " + ", ".join(self.ids) + ".",
-                param="model",
-                code="missing_required_parameter",
-            )
-        target = str(self.model_aliases.get(wanted, wanted))
-        if target not in self._reported and target not in self.extra_models:
+            return None
+        found = self._find(wanted)
+        if found is None:
             raise ModelNotFound(wanted, self.ids)
-        return target
+        return found
 
     def known(self, name: str | None) -> str | None:
         """What `resolve` gives for `name`, None if it finds no model."""
@@ -90,6 +98,49 @@ class ModelCatalog(LoggingConfigurable):
         """Whether `resolve` finds a model for `name`."""
         try:
             self.resolve(name)
-        except InvalidRequest:
+        except ModelNotFound:
             return False
         return True
+
+    def explained(self, error: GatewayError, name: str | None) -> GatewayError:
+        """`error`, in better words where the model's API knows no model `name`."""
+        if not isinstance(error, UpstreamError) or error.status != 404:
+            return error
+        wanted = name or self.default_model
+        which = f"the model {wanted!r}" if wanted else "Claude Code's default model"
+        because = (
+            f"The model's API does not know {which}, or the server's account may not "
+            "use it."
+        )
+        return ModelNotFound(wanted, self.ids, because=because, detail=error.detail)
+
+    def _find(self, name: str) -> str | None:
+        for reading in _readings(name):
+            alias = self.model_aliases.get(reading)
+            if alias is not None:
+                found = map(self._model, _readings(str(alias)))
+                return next(filter(None, found), None)
+            if model := self._model(reading):
+                return model
+        return None
+
+    def _model(self, name: str) -> str | None:
+        if name in self._reported or name in self.extra_models:
+            return name
+        plain = name.removesuffix(_WIDE)
+        if plain in self._reported or plain in _UNLISTED:
+            return name
+        dashed = _DOT.sub("-", plain)
+        if _CLAUDES.fullmatch(dashed):
+            return dashed + name[len(plain) :]
+        return None
+
+
+def _readings(name: str) -> Iterator[str]:
+    """What `name` may mean: itself, and what is behind the prefixes of routers."""
+    if len(name) > MOST_CHARACTERS:
+        return
+    yield name
+    while prefix := _PREFIX.match(name):
+        name = name[prefix.end() :]
+        yield name

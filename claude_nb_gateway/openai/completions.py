@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import InvalidRequest
-from ..fields import Fields, Refusal
+from ..fields import MODEL, Fields, Refusal
 from .chunks import ChunkBuilder
 from .types import (
     ChatCompletionChunk,
@@ -51,7 +51,7 @@ COMPLETION: Fields[CompletionRequest] = Fields(
     CompletionRequest,
     honoured={
         "prompt": "one text: a message of the user's, which Claude answers",
-        "model": "a name of `GET /v1/models`; none is the configured default",
+        "model": MODEL,
         "stream": "pieces as the model writes them",
         "stream_options": "`include_usage`",
         "max_tokens": "the answer is cut there; no limit if left out",

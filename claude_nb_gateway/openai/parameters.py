@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidRequest
-from ..fields import Fields, Refusal
+from ..fields import MODEL, Fields, Refusal
 from .completions import CompletionRequest
 from .types import ChatCompletionRequest
 
@@ -18,7 +18,7 @@ CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
     honoured={
         "messages": "real turns, in order and verbatim; the system messages at the "
         "start are the system prompt; text, images, PDF and text files",
-        "model": "a name of `GET /v1/models`; none is the configured default",
+        "model": MODEL,
         "stream": "chunks as the model writes them",
         "stream_options": "`include_usage`; `include_session` is the gateway's own",
         "max_tokens": "the answer is cut there, `finish_reason` is `length`",

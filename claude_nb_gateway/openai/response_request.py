@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidRequest
-from ..fields import Fields, Refusal
+from ..fields import MODEL, Fields, Refusal
 from .response_types import (
     FunctionCallItem,
     FunctionCallOutput,
@@ -65,7 +65,7 @@ RESPONSE: Fields[ResponseRequest] = Fields(
         "input": "text, or items: messages with text, images and files, calls and "
         "their outputs, references to items of stored responses; earlier reasoning "
         "is left out",
-        "model": "a name of `GET /v1/models`; none is the configured default",
+        "model": MODEL,
         "instructions": "the system prompt, of this response only",
         "previous_response_id": "that response's conversation goes on",
         "stream": "OpenAI's events, numbered",
