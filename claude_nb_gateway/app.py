@@ -51,6 +51,7 @@ from .connection import (
     remove_stale_connections,
     write_connection,
 )
+from .hub import under_hub
 from .images import ImageFetcher
 from .keyring import Keyring
 from .projects import Projects
@@ -282,18 +283,29 @@ class GatewayApp(ExtensionApp):
         return server
 
     def initialize_settings(self) -> None:
-        """Refuse to stand on the network without a key."""
+        """Refuse to stand on the network, or under a hub, without a key."""
         assert self.serverapp is not None
-        if self.standalone and self.keyless and not _is_loopback(self.serverapp):
-            self.log.critical(
-                "The gateway listens beyond this machine (ServerApp.ip = %r) and asks "
-                "for no key. Start it with --require-auth, or on 127.0.0.1.",
-                self.serverapp.ip,
+        if self.keyless and under_hub():
+            self._refuse_to_start(
+                "The gateway runs under JupyterHub and asks for no key, so that every "
+                "user of the hub, or of this machine, could use it. Start it with "
+                "--require-auth, or let the Jupyter server ask for its token."
             )
-            self.exit(1)
+        if self.standalone and self.keyless and not _is_loopback(self.serverapp):
+            self._refuse_to_start(
+                "The gateway listens beyond this machine (ServerApp.ip = "
+                f"{self.serverapp.ip!r}) and asks for no key. Start it with "
+                "--require-auth, or on 127.0.0.1."
+            )
         if self.keyless:
             # Jupyter would print an address with a key that nobody needs.
             self.serverapp.identity_provider.token_generated = False
+
+    def _refuse_to_start(self, why: str) -> None:
+        if not self.standalone:
+            raise RuntimeError(why)  # the Jupyter server goes on without us
+        self.log.critical(why)
+        self.exit(1)
 
     def initialize_handlers(self) -> None:
         """Register the routes."""

@@ -93,10 +93,10 @@ def test_it_works_below_a_base_url(tmp_path, model):
     assert answer.choices[0].message.content == "hi"
 
 
-def start_and_fail(tmp_path, *options):
+def start_and_fail(tmp_path, *options, env=()):
     return subprocess.run(
         [sys.executable, "-m", "jupyter", *STANDALONE, "--allow-root", *options],
-        env=hermetic_environment(tmp_path, "http://127.0.0.1:9"),
+        env=hermetic_environment(tmp_path, "http://127.0.0.1:9") | dict(env),
         capture_output=True,
         text=True,
         timeout=30,
@@ -107,6 +107,14 @@ def start_and_fail(tmp_path, *options):
 def test_alone_beyond_loopback_it_does_not_start_without_a_key(tmp_path, address):
     ended = start_and_fail(tmp_path, f"--ServerApp.ip={address}", "--port=0")
     assert ended.returncode == 1
+    assert "--require-auth" in ended.stderr
+
+
+def test_alone_under_a_hub_it_does_not_start_without_a_key(tmp_path):
+    env = {"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/", "JUPYTERHUB_USER": "ann"}
+    ended = start_and_fail(tmp_path, "--port=0", env=env)
+    assert ended.returncode == 1
+    assert "JupyterHub" in ended.stderr
     assert "--require-auth" in ended.stderr
 
 

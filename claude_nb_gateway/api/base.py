@@ -60,6 +60,18 @@ MOST_ITEMS_A_PAGE = 100
 # What OpenAI takes as a client's name of a request: 512 printable characters.
 _REQUEST_ID = re.compile(r"[ -~]{1,512}")
 
+AT_A_SERVER = (
+    "Send the token of the Jupyter server as `Authorization: Bearer <token>`; "
+    "`jupyter server list` shows it."
+)
+AT_A_HUB = (
+    "Send a token of JupyterHub that may access this server as `Authorization: "
+    "Bearer <token>`; the hub's page `Token` makes one."
+)
+
+# Of `IdentityProvider.generate_anonymous_user`.
+_MADE_UP_NAME = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Stands for whoever can reach a gateway that asks for no key.
@@ -127,7 +139,7 @@ class GatewayHandler(APIHandler):
         except HTTPError as error:
             refused = not isinstance(error, APIError) and error.status_code == 403
             if refused and not self.current_user and not self.request.cookies:
-                raise _unauthorized() from None
+                raise self.unauthorized() from None
             raise
 
     def set_default_headers(self) -> None:
@@ -178,7 +190,13 @@ class GatewayHandler(APIHandler):
 
     def get_login_url(self) -> str:
         """Never a redirect: an API client has no use for a login page."""
-        raise _unauthorized()
+        raise self.unauthorized()
+
+    def unauthorized(self) -> APIError:
+        """The error for whoever brings no key that is good, with where to get one."""
+        from_hub = hasattr(self.identity_provider, "hub_auth")
+        where = AT_A_HUB if from_hub else AT_A_SERVER
+        return APIError(401, f"No valid API key. {where}", code="invalid_api_key")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with OpenAI's error object, whatever went wrong."""
@@ -200,7 +218,7 @@ class GatewayHandler(APIHandler):
         """Who calls.
 
         Jupyter makes up a new user for every request that brings the server's
-        token and no cookie, so those are one.
+        token and no cookie, and one for every browser, so those are one.
         """
         if self.key is not None:
             return Caller(f"key:{self.key.id}", self.key)
@@ -208,7 +226,7 @@ class GatewayHandler(APIHandler):
             return Caller(LOCAL)
         if self.current_user is KERNEL_USER:
             return Caller("kernel")
-        if self.token_authenticated:
+        if _is_made_up(self.current_user):
             return Caller("token", is_jupyter=True)
         return Caller(f"user:{self.current_user.username}", is_jupyter=True)
 
@@ -393,13 +411,10 @@ def bearer_of(request: HTTPServerRequest) -> str:
     return key.strip() if scheme.lower() in ("bearer", "token") else ""
 
 
-def _unauthorized() -> APIError:
-    return APIError(
-        401,
-        "No valid API key. Send the token of the Jupyter server as "
-        "`Authorization: Bearer <token>`; `jupyter server list` shows it.",
-        code="invalid_api_key",
-    )
+def _is_made_up(user: User) -> bool:
+    """Whether Jupyter made `user` up for somebody who did not say who they are."""
+    made_up = _MADE_UP_NAME.fullmatch(user.username) is not None
+    return made_up and str(user.display_name).startswith("Anonymous ")
 
 
 class KeyElsewhereHandler(GatewayHandler):
@@ -425,7 +440,7 @@ class NotFoundHandler(GatewayHandler):
         """Answer 404 to whoever may ask at all."""
         await super().prepare()
         if not self.current_user:
-            raise _unauthorized()
+            raise self.unauthorized()
         message = f"There is no {self.request.method} {self.request.path} here."
         resource = self.request.path.partition("/v1/")[2].partition("/")[0]
         if resource in NOT_CLAUDES:
