@@ -25,6 +25,7 @@ from .claude.turns import (
     BETWEEN_MESSAGES,
     ContentBlock,
     Conversation,
+    Opening,
     digest_after,
     digest_waiting,
 )
@@ -108,13 +109,13 @@ async def _attempt(
         if not conversation.session_id:
             await session.seed(conversation.history[lease.turns_held :])
         turn = _obeying(manager, session, conversation)
-        schema = conversation.opening.schema
-        tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
+        opening = conversation.opening
+        tools = {name_for_cli(tool.name) for tool in opening.tools}
         said = _Said(tools, paragraphs=conversation.has_own_turns)
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
-                    error = _failure(message) or _refused_schema(message, schema)
+                    error = _failure(message) or _left_out(message, opening)
                     if error is not None:
                         yield batch[:position]
                         asked = conversation.opening.model
@@ -241,16 +242,25 @@ def _ended_well(message: Message, session: Session) -> bool:
     return message.num_turns == 1 + session.calls and not session.corrected
 
 
-def _refused_schema(message: Message, schema: str) -> GatewayError | None:
+def _left_out(message: Message, opening: Opening) -> GatewayError | None:
     # The CLI says nothing of a schema that it cannot use: the tool is just not there.
-    if not schema or not isinstance(message, System) or message.subtype != "init":
+    if not isinstance(message, System) or message.subtype != "init":
         return None
-    if STRUCTURED_OUTPUT in (message.tools or []):
-        return None
-    return InvalidRequest(
-        "`response_format`: the Claude Code CLI cannot use this schema.",
-        param="response_format",
-    )
+    listed = frozenset(message.tools or [])
+    if opening.schema and STRUCTURED_OUTPUT not in listed:
+        return InvalidRequest(
+            "`response_format`: the Claude Code CLI cannot use this schema.",
+            param="response_format",
+        )
+    for index, tool in enumerate(opening.tools):
+        if name_for_cli(tool.name) not in listed:
+            where = f"tools[{index}].function.parameters"
+            return InvalidRequest(
+                f"`{where}`: the Claude Code CLI cannot use the tool {tool.name!r} "
+                "with this schema, and would leave it out.",
+                param=where,
+            )
+    return None
 
 
 def _failure(message: Message) -> GatewayError | None:

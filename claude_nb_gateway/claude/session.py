@@ -17,6 +17,7 @@ from ..errors import CLITimeout, GatewayError, ProtocolError
 from . import protocol
 from .process import CLIProcess
 from .profile import PLAIN, Boot
+from .property_names import CallTranslator
 from .protocol import Json, Message, ModelUsage
 from .tools import (
     Call,
@@ -24,6 +25,7 @@ from .tools import (
     handshake_response,
     initialize_fields,
     long_descriptions,
+    name_for_cli,
     response_to,
 )
 from .turns import ContentBlock, Opening, Turn
@@ -118,6 +120,7 @@ class Session:
         self._last_message = ""
         self._calls: dict[str, Call] = {}
         self._results: dict[str, ContentBlock] = {}
+        self._translator = CallTranslator({})
         process.listen(self)
 
     def fits(self, opening: Opening) -> bool:
@@ -191,6 +194,9 @@ class Session:
         """
         prompt = [*opening.system, *long_descriptions(opening.tools)]
         self.opening = opening
+        self._translator = CallTranslator(
+            {name_for_cli(tool.name): tool.renamed for tool in opening.tools}
+        )
         fields = initialize_fields(opening.tools)
         if opening.schema:
             fields["jsonSchema"] = json.loads(opening.schema)
@@ -229,7 +235,8 @@ class Session:
         """Record `history` as real turns, in order, without asking anything."""
         for turn in history:
             if turn.role == "assistant":
-                await self.process.send(protocol.assistant_message(turn.content))
+                content = self._translator.for_model(turn.content)
+                await self.process.send(protocol.assistant_message(content))
             else:
                 # The CLI takes these in order only if each is waited for.
                 await self.process.send(
@@ -294,7 +301,7 @@ class Session:
                     self._inbox[:0] = batch[position:]
                     batch = batch[:position]
                     break
-            yield batch
+            yield self._translator.for_client(batch)
 
     def wait_for_results(self, message_id: str, calls: Collection[str]) -> None:
         """The turn rests after the model's message `message_id` with these `calls`.

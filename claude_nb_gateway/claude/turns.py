@@ -28,11 +28,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function of the client's; `input_schema` is its JSON schema, as text."""
+    """A function of the client's, as the model is told of it.
+
+    `input_schema` is its JSON schema, as text; `renamed` are the properties that have
+    another name there than the client gave them, each with that name.
+    """
 
     name: str
     description: str
     input_schema: str
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from ..claude.property_names import with_legal_names
 from ..claude.tools import name_for_cli
 from ..claude.turns import CallRule, Tool
 from ..errors import InvalidRequest
 from ..schemas import check_schema
+from .tool_schemas import SchemaMender
 from .types import ChatCompletionRequest, FunctionTool, NamedToolChoice, ToolMessage
+
+# Ten times as many as OpenAI takes and more: no client that means well has so many.
+MOST_TOOLS = 2_000
 
 
 def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
@@ -20,17 +27,24 @@ def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
         Two functions have one name, one has no name, a schema is none of an object,
         or `tool_choice` names a function that is not there.
     """
+    sent = request.tools or []
+    if len(sent) > MOST_TOOLS:
+        raise InvalidRequest(
+            f"`tools`: there are more than {MOST_TOOLS}: send fewer.", param="tools"
+        )
+    mender = SchemaMender()
     tools = tuple(
-        _tool(tool, f"tools[{index}].function")
-        for index, tool in enumerate(request.tools or [])
+        _tool(tool, f"tools[{index}].function", mender)
+        for index, tool in enumerate(sent)
     )
-    names = [tool.name for tool in tools]
-    for index, name in enumerate(names):
-        if name in names[:index]:
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        if tool.name in names:
             raise InvalidRequest(
-                f"`tools[{index}].function.name`: {name!r} is there already.",
+                f"`tools[{index}].function.name`: {tool.name!r} is there already.",
                 param=f"tools[{index}].function.name",
             )
+        names.add(tool.name)
     choice = request.tool_choice
     if isinstance(choice, NamedToolChoice) and choice.function.name not in names:
         raise InvalidRequest(
@@ -51,7 +65,7 @@ def rule_of(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> CallRule
     choice = request.tool_choice
     one_at_a_time = request.parallel_tool_calls is False
     strict = {
-        name_for_cli(tool.name): tool.input_schema
+        name_for_cli(tool.name): _text_of(sent.function.parameters)
         for tool, sent in zip(tools, request.tools or [], strict=False)
         if sent.function.strict
     }
@@ -77,23 +91,24 @@ def rule_of(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> CallRule
     return CallRule(" ".join(words), allowed, required, one_at_a_time, strict)
 
 
-def _tool(tool: FunctionTool, path: str) -> Tool:
+def _tool(tool: FunctionTool, path: str, mender: SchemaMender) -> Tool:
     function = tool.function
     if not function.name:
         raise InvalidRequest(f"`{path}.name` is empty.", param=f"{path}.name")
-    schema = function.parameters or {"type": "object", "properties": {}}
-    if schema.get("type", "object") != "object":
-        raise InvalidRequest(
-            f"`{path}.parameters` must be the schema of an object.",
-            param=f"{path}.parameters",
-        )
+    schema = mender.mended(
+        function.parameters or {"properties": {}}, function.name, f"{path}.parameters"
+    )
+    # What strict calls are checked against is what was meant.
+    function.parameters = schema
     if function.strict:
         check_schema(schema, f"{path}.parameters")
-    return Tool(
-        function.name,
-        function.description or "",
-        msgspec.json.encode({"type": "object", **schema}).decode(),
-    )
+    shown, renamed = with_legal_names(schema)
+    description = function.description or ""
+    return Tool(function.name, description, _text_of(shown), renamed)
+
+
+def _text_of(schema: dict[str, Any] | None) -> str:
+    return msgspec.json.encode(schema).decode()
 
 
 def names_by_cli_name(tools: tuple[Tool, ...]) -> dict[str, str]:
