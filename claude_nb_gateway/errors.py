@@ -75,7 +75,7 @@ class ResponseNotFound(InvalidRequest):
             f"{where}There is no response {response_id!r}: it was never stored, or is "
             "forgotten.",
             param=param,
-            code="response_not_found",
+            code="previous_response_not_found" if param else "response_not_found",
         )
 
 

@@ -14,6 +14,8 @@ from claude_nb_gateway.testing.demo import demo_environment
 from claude_nb_gateway.testing.model import ModelServer
 from claude_nb_gateway.testing.server import Gateway
 
+from .open_responses import document
+
 pytest_plugins = ["claude_nb_gateway.testing.fixtures"]
 
 
@@ -22,6 +24,15 @@ def interruptible():
     """Undo that a shell's background jobs, and their children, ignore SIGINT."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def open_responses(monkeypatch):
+    """Hold every answer of the Responses API against the Open Responses document."""
+    faults: list[str] = []
+    document.watch(monkeypatch, faults)
+    yield faults
+    assert not faults
 
 
 @pytest.fixture

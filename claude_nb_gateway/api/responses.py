@@ -103,6 +103,7 @@ class ResponsesHandler(AnsweringHandler):
         stream = EventStream(self, self.gateway.keepalive_seconds, wire.names_events)
         stream.close()
         await stream.send(wire.cancel())
+        await stream.done()
         self.finish(set_content_type="text/event-stream")
 
     async def _in_background(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from .response_types import (
     IncompleteDetails,
     InputTokensDetails,
     ItemStatus,
+    JSONSchemaText,
     OutputItem,
     OutputItemAdded,
     OutputItemDone,
@@ -27,6 +29,7 @@ from .response_types import (
     OutputTextDelta,
     OutputTextDone,
     OutputTokensDetails,
+    Reasoning,
     ReasoningItem,
     Response,
     ResponseCompleted,
@@ -59,6 +62,8 @@ INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
 
 MOST_METADATA = 16
 
+Value = TypeVar("Value")
+
 
 def response_to(request: ResponseRequest) -> Response:
     """The response to `request`, not begun.
@@ -73,26 +78,42 @@ def response_to(request: ResponseRequest) -> Response:
         raise InvalidRequest(
             f"`metadata` has more than {MOST_METADATA} entries.", param="metadata"
         )
-    parallel = request.parallel_tool_calls
     return Response(
         id=f"resp_{uuid.uuid4().hex}",
         created_at=int(time.time()),
         background=bool(request.background),
         instructions=request.instructions,
         max_output_tokens=request.max_output_tokens,
+        max_tool_calls=request.max_tool_calls,
         model=request.model or "",
-        parallel_tool_calls=True if parallel is None else parallel,
+        parallel_tool_calls=_or(request.parallel_tool_calls, True),
         previous_response_id=request.previous_response_id,
-        reasoning=request.reasoning,
+        reasoning=request.reasoning or Reasoning(),
         store=request.store is not False,
-        temperature=request.temperature,
-        text=request.text or TextConfig(),
+        temperature=_or(request.temperature, 1.0),
+        presence_penalty=_or(request.presence_penalty, 0.0),
+        frequency_penalty=_or(request.frequency_penalty, 0.0),
+        text=_shown(request.text),
         tool_choice=request.tool_choice or "auto",
         tools=request.tools or [],
-        top_p=request.top_p,
+        top_p=_or(request.top_p, 1.0),
         truncation=request.truncation or "disabled",
+        safety_identifier=request.safety_identifier,
+        prompt_cache_key=request.prompt_cache_key,
         metadata=metadata,
     )
+
+
+def _or(value: Value | None, default: Value) -> Value:
+    return default if value is None else value
+
+
+def _shown(text: TextConfig | None) -> TextConfig:
+    if text is None or not isinstance(text.format, JSONSchemaText):
+        return text or TextConfig()
+    # Who leaves `strict` out does not ask for it.
+    wanted = replace(text.format, strict=bool(text.format.strict))
+    return replace(text, format=wanted)
 
 
 class ResponseWire:
@@ -107,7 +128,7 @@ class ResponseWire:
     """
 
     names_events = True
-    ends_with_done = False
+    ends_with_done = True
 
     def __init__(self, response: Response, *, shows_thoughts: bool = False) -> None:
         self.response = response
@@ -278,8 +299,7 @@ class ResponseWire:
                     arguments=item.arguments,
                 )
             ]
-        if not isinstance(item, ReasoningItem):
-            item.status = status
+        item.status = status
         return [*events, OutputItemDone(output_index=self._index, item=item)]
 
     def _end(self, usage: CompletionUsage) -> list[Event]:

@@ -89,6 +89,8 @@ RESPONSE: Fields[ResponseRequest] = Fields(
         "truncation",
         "temperature",
         "top_p",
+        "presence_penalty",
+        "frequency_penalty",
         "service_tier",
         "user",
         "safety_identifier",

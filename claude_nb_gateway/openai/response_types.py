@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from .types import ReasoningEffort
 
@@ -127,7 +127,7 @@ class JSONObject(Struct, tag="json_object"):
     """The answer is any JSON object."""
 
 
-class JSONSchemaText(Struct, tag="json_schema", kw_only=True, omit_defaults=True):
+class JSONSchemaText(Struct, tag="json_schema", kw_only=True):
     """The answer is JSON of this schema."""
 
     name: str
@@ -142,7 +142,7 @@ class TextConfig(Struct, omit_defaults=True):
     format: PlainText | JSONObject | JSONSchemaText = msgspec.field(
         default_factory=PlainText
     )
-    verbosity: str | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
 
 
 class ResponseStreamOptions(Struct):
@@ -180,14 +180,16 @@ class ResponseRequest(Struct):
     moderation: Any = None
     image: Any = None
     context_management: Any = None
-    max_tool_calls: Any = None
+    max_tool_calls: int | None = None
     truncation: Literal["auto", "disabled"] | None = None
     temperature: float | None = None
     top_p: float | None = None
-    service_tier: Any = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    service_tier: str | None = None
     user: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
     access_programs: Any = None
@@ -217,6 +219,7 @@ class ReasoningItem(Struct, tag="reasoning"):
 
     id: str
     summary: list[SummaryText] = []
+    status: ItemStatus = "in_progress"
 
 
 class FunctionCallOut(Struct, tag="function_call", kw_only=True):
@@ -274,7 +277,11 @@ ResponseStatus = Literal[
 
 
 class Response(Struct, kw_only=True):
-    """A response, begun or ended."""
+    """A response, begun or ended.
+
+    Every field is there in every answer, as Open Responses has it: with a value where
+    the request named none.
+    """
 
     id: str
     object: Literal["response"] = "response"
@@ -291,15 +298,21 @@ class Response(Struct, kw_only=True):
     output: list[OutputItem] = []
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None
-    reasoning: Reasoning | None = None
+    reasoning: Reasoning = msgspec.field(default_factory=Reasoning)
     store: bool = True
-    temperature: float | None = None
-    text: TextConfig | None = None
+    temperature: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    text: TextConfig = msgspec.field(default_factory=TextConfig)
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice = "auto"
     tools: list[ResponseFunctionTool] = []
-    top_p: float | None = None
+    top_p: float = 1.0
+    top_logprobs: int = 0
     truncation: Literal["auto", "disabled"] = "disabled"
-    usage: ResponseUsage | UnsetType = UNSET
+    usage: ResponseUsage | None = None
+    service_tier: str = "default"
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
     metadata: dict[str, str] = {}
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from claude_nb_gateway.testing.model import Reply
 
+from .resources import http
 from .test_tools import call, sessions, tool_results
 
 WEATHER = {
@@ -186,6 +187,7 @@ def test_stored_responses_are_retrieved_and_deleted(client, respond, model):
     with pytest.raises(openai.BadRequestError) as refused:
         respond("2", previous_response_id=first.id)
     assert refused.value.param == "previous_response_id"
+    assert refused.value.code == "previous_response_not_found"
 
 
 def test_what_is_not_stored_cannot_be_asked_for(client, respond, model):
@@ -332,6 +334,71 @@ def test_answer_has_the_official_shape(client, model):
         model="sonnet", input="q", tools=[WEATHER], reasoning={"effort": "low"}
     )
     Response.model_validate_json(answer.content, strict=True)
+
+
+ALL_FIELDS = {
+    "temperature": 1,
+    "top_p": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "top_logprobs": 0,
+    "service_tier": "default",
+    "truncation": "disabled",
+    "tool_choice": "auto",
+    "tools": [],
+    "parallel_tool_calls": True,
+    "text": {"format": {"type": "text"}},
+    "background": False,
+    "store": True,
+    "metadata": {},
+    **dict.fromkeys(
+        (
+            "instructions",
+            "max_output_tokens",
+            "max_tool_calls",
+            "previous_response_id",
+            "prompt_cache_key",
+            "safety_identifier",
+            "error",
+            "incomplete_details",
+        )
+    ),
+}
+
+
+def test_response_has_all_its_fields_however_it_is_had(gateway):
+    body = {"model": "sonnet", "input": "q"}
+    with http(gateway) as plain:
+        whole = plain.post("responses", json=body).json()
+        stored = plain.get(f"responses/{whole['id']}").json()
+        stream = plain.post("responses", json={**body, "stream": True}).text
+    frames = [frame.partition("data: ")[2] for frame in stream.split("\n\n") if frame]
+    assert frames.pop() == "[DONE]"
+    events = [json.loads(frame) for frame in frames]
+    shown = [event["response"] for event in events if "response" in event]
+    assert len(shown) == 3
+    for response in (whole, stored, *shown):
+        assert response.items() >= ALL_FIELDS.items()
+        assert (
+            response["reasoning"].items() >= {"effort": None, "summary": None}.items()
+        )
+        assert response.keys() == whole.keys()
+    assert shown[0]["usage"] is None
+    assert shown[-1]["usage"]["output_tokens"]
+
+
+def test_response_says_what_was_asked_for(respond):
+    asked = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tool_calls": 3,
+        "safety_identifier": "a",
+        "prompt_cache_key": "b",
+        "truncation": "auto",
+        "parallel_tool_calls": False,
+    }
+    response = respond(**asked)
+    assert {name: getattr(response, name) for name in asked} == asked
 
 
 def test_two_may_go_on_from_one_response(client, respond, model):
