@@ -30,7 +30,7 @@ from .claude.turns import (
     digest_waiting,
 )
 from .constraints import CallFilter
-from .errors import CLIExited, GatewayError, InvalidRequest
+from .errors import CLIExited, GatewayError, InvalidRequest, UpstreamError
 
 
 class Corrected(Unknown):
@@ -124,7 +124,10 @@ async def _attempt(
                         manager.rate_limits = message.rate_limit_info
                     said.add(message)
                     if said.calls and _ends_in_calls(message):
-                        if not any(map(is_unparsed, said.blocks)):
+                        if session.has_used(said.calls):
+                            # Asked again from the start, all ids are unique.
+                            _check_can_begin_anew(conversation, said)
+                        elif not any(map(is_unparsed, said.blocks)):
                             session.wait_for_results(said.message_id, said.calls)
                             after = _stands_at(conversation, said)
                             lease.stands_at = digest_waiting(after)
@@ -212,6 +215,17 @@ def _stands_at(conversation: Conversation, said: _Said) -> bytes:
         return b"session " + conversation.session_id.encode()
     *_, asked = conversation.digests()
     return digest_after(asked, said.blocks)
+
+
+def _check_can_begin_anew(conversation: Conversation, said: _Said) -> None:
+    if conversation.session_id:
+        raise UpstreamError(
+            "The model's API gave calls an id that was there before "
+            f"({', '.join(map(repr, said.calls[:5]))}), and Claude Code would lose "
+            "their results in this session. Send the conversation without "
+            "`session_id`.",
+            status=None,
+        )
 
 
 def _lent(

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from .tools import (
     name_for_cli,
     response_to,
 )
-from .turns import ContentBlock, Opening, Turn
+from .turns import ContentBlock, Opening, Turn, calls_in
 
 # With so many messages unread the pipe is left to fill, which slows the CLI.
 INBOX_LIMIT = 4_096
@@ -121,6 +121,7 @@ class Session:
         self._calls: dict[str, Call] = {}
         self._results: dict[str, ContentBlock] = {}
         self._translator = CallTranslator({})
+        self._call_ids: set[str] = set()
         process.listen(self)
 
     def fits(self, opening: Opening) -> bool:
@@ -236,6 +237,7 @@ class Session:
         for turn in history:
             if turn.role == "assistant":
                 content = self._translator.for_model(turn.content)
+                self._call_ids.update(calls_in(content))
                 await self.process.send(protocol.assistant_message(content))
             else:
                 # The CLI takes these in order only if each is waited for.
@@ -311,7 +313,15 @@ class Session:
         self.waiting = True
         self.awaits = frozenset(calls)
         self.calls += len(calls)
+        self._call_ids.update(calls)
         self._last_message = message_id
+
+    def has_used(self, calls: Sequence[str]) -> bool:
+        """Whether one of the ids of these `calls` was used before, or is twice there.
+
+        The CLI drops the result of such a call.
+        """
+        return len(self._call_ids.union(calls)) < len(self._call_ids) + len(calls)
 
     def refuse_calls(self, tool_use_ids: Iterable[str], reason: str) -> None:
         """Answer calls of the model that nobody else will."""

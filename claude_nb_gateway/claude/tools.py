@@ -20,6 +20,10 @@ from .turns import ContentBlock, Tool
 SERVER = "client"
 PREFIX = f"mcp__{SERVER}__"
 
+#: What stands after the client's id of a call, before a number, where it is not the
+#: first call with that id.
+AGAIN = "-again-"
+
 # What the Messages API takes as a tool's name.
 _LEGAL = re.compile(rf"[A-Za-z0-9_-]{{1,{64 - len(PREFIX)}}}")
 

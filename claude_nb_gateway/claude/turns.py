@@ -12,6 +12,7 @@ import msgspec
 from .profile import CHAT, Profile
 
 ContentBlock = dict[str, Any]
+Role = Literal["user", "assistant"]
 
 #: What is put between the texts of two messages of the model in one answer: it has
 #: used tools of its own in between.
@@ -22,7 +23,7 @@ BETWEEN_MESSAGES = "\n\n"
 class Turn:
     """One turn; `content` are Messages API content blocks."""
 
-    role: Literal["user", "assistant"]
+    role: Role
     content: list[ContentBlock]
 
 
@@ -174,13 +175,18 @@ class Conversation:
 
         Empty results do not count: the CLI would put words of its own for them.
         """
-        called = {b["id"] for b in self.history[-1].content if b["type"] == "tool_use"}
+        called = set(calls_in(self.history[-1].content))
         answered = {
             block["tool_use_id"]
             for block in self.question
             if block["type"] == "tool_result" and block["content"]
         }
         return called == answered and len(answered) == len(self.question)
+
+
+def calls_in(content: Iterable[ContentBlock]) -> list[str]:
+    """The ids of the calls in `content`."""
+    return [block["id"] for block in content if block["type"] == "tool_use"]
 
 
 def digest_after(digest: bytes, answer: Sequence[ContentBlock]) -> bytes:

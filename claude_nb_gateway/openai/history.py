@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..claude.tools import PREFIX
+from ..claude.tools import AGAIN, PREFIX
 
 Message = dict[str, Any]
 
@@ -44,7 +45,7 @@ def _user_messages(message_id: str, blocks: list[dict[str, Any]]) -> list[Messag
         {
             "id": message_id,
             "role": "tool",
-            "tool_call_id": block.get("tool_use_id", ""),
+            "tool_call_id": _clients_id(block.get("tool_use_id")),
             "content": _text_of(_blocks(block.get("content"))),
         }
         for block in blocks
@@ -82,13 +83,17 @@ def _add_to(message: Message, blocks: list[dict[str, Any]]) -> None:
 
 def _call(block: Mapping[str, Any]) -> Message:
     return {
-        "id": block.get("id", ""),
+        "id": _clients_id(block.get("id")),
         "type": "function",
         "function": {
             "name": str(block.get("name", "")).removeprefix(PREFIX),
             "arguments": json.dumps(block.get("input", {}), ensure_ascii=False),
         },
     }
+
+
+def _clients_id(call_id: Any) -> str:
+    return re.sub(rf"{AGAIN}\d+$", "", str(call_id or ""))
 
 
 def _text_of(blocks: list[dict[str, Any]]) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 
-from ..claude.tools import name_for_cli, parsed_input
-from ..claude.turns import ContentBlock, Conversation, Opening, Turn
+from ..claude.turns import ContentBlock, Conversation, Opening, Role, Turn
 from ..errors import InvalidRequest
 from .attachments import file_block, image_block
+from .calls import CallIds, Calls
 from .structured import schema_of, words_for
 from .tools import rule_of, tools_of
 from .types import (
@@ -25,13 +23,9 @@ from .types import (
     RefusalPart,
     SystemMessage,
     TextPart,
-    ToolCall,
     ToolMessage,
     UserMessage,
 )
-
-# What the Messages API takes as the id of a call.
-_LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 # OpenAI's levels and Claude Code's differ at the low end only.
 _EFFORTS = {"none": "low", "minimal": "low"}
@@ -117,21 +111,28 @@ def _turns(
     messages: list[ChatMessage], opening: int, paths: Sequence[str]
 ) -> list[Turn]:
     turns: list[Turn] = []
-    results = _results_in_order(messages, paths)
-    for index, message in enumerate(messages[opening:], start=opening):
+    ids = CallIds()
+    calls = Calls((), ids, "")
+    for message, path in zip(messages[opening:], paths[opening:], strict=True):
         if isinstance(message, ToolMessage):
-            content = results[index]
-        else:
-            content = _blocks(message, paths[index])
-        if not content:
+            content = _blocks(message, path)
+            failed = bool(message.is_error)
+            calls.add_result(message.tool_call_id, content, failed=failed, path=path)
             continue
-        if isinstance(message, AssistantMessage):
-            turns.append(Turn("assistant", content))
-        elif turns and turns[-1].role == "user":
-            turns[-1].content.extend(content)
-        else:
-            turns.append(Turn("user", content))
+        _add(turns, "user", calls.results())
+        made = message.tool_calls if isinstance(message, AssistantMessage) else None
+        calls = Calls(made or (), ids, path)
+        role: Role = "assistant" if isinstance(message, AssistantMessage) else "user"
+        _add(turns, role, _blocks(message, path) + calls.blocks)
+    _add(turns, "user", calls.results())
     return turns
+
+
+def _add(turns: list[Turn], role: Role, content: list[ContentBlock]) -> None:
+    if role == "user" and turns and turns[-1].role == "user":
+        turns[-1].content.extend(content)
+    elif content:
+        turns.append(Turn(role, content))
 
 
 def _opening_length(messages: list[ChatMessage]) -> int:
@@ -162,11 +163,7 @@ def _blocks(message: ChatMessage, path: str) -> list[ContentBlock]:
             f"`{path}`: functions in their old form are not supported: use `tools`.",
             param=path,
         )
-    blocks = _content_blocks(message.content, f"{path}.content", _kinds(message))
-    if isinstance(message, AssistantMessage):
-        for call in message.tool_calls or []:
-            blocks.append(_tool_use(call))
-    return blocks
+    return _content_blocks(message.content, f"{path}.content", _kinds(message))
 
 
 def _kinds(message: ChatMessage) -> tuple[type[Part], ...]:
@@ -187,70 +184,6 @@ def _content_blocks(
         for index, part in enumerate(content or [])
         for block in _part_blocks(part, f"{path}[{index}]", kinds)
     ]
-
-
-def _tool_use(call: ToolCall) -> ContentBlock:
-    return {
-        "type": "tool_use",
-        "id": _id(call.id),
-        "name": name_for_cli(call.function.name),
-        "input": parsed_input(call.function.arguments),
-    }
-
-
-def _id(client_id: str) -> str:
-    if _LEGAL_ID.fullmatch(client_id):
-        return client_id
-    return "toolu_" + hashlib.blake2b(client_id.encode(), digest_size=12).hexdigest()
-
-
-def _results_in_order(
-    messages: list[ChatMessage], paths: Sequence[str]
-) -> dict[int, list[ContentBlock]]:
-    """The content of each tool message, by its place: all results of an assistant's
-    calls at the first of their messages, in the order of the calls."""
-    content: dict[int, list[ContentBlock]] = {}
-    awaited: dict[str, list[ContentBlock]] = {}
-    place = 0
-    for index, message in enumerate(messages):
-        if not isinstance(message, ToolMessage):
-            _check_answered(awaited, paths, place)
-            calls = getattr(message, "tool_calls", None) or []
-            awaited, place = {call.id: [] for call in calls}, index
-            continue
-        path = paths[index]
-        if awaited.get(message.tool_call_id) != []:
-            raise InvalidRequest(
-                f"`{path}.tool_call_id`: no call {message.tool_call_id!r} of the "
-                "assistant's message before it waits for a result.",
-                param=f"{path}.tool_call_id",
-            )
-        block = {
-            "type": "tool_result",
-            "tool_use_id": _id(message.tool_call_id),
-            "content": _content_blocks(
-                message.content, f"{path}.content", _kinds(message)
-            ),
-        }
-        awaited[message.tool_call_id].append(
-            block | {"is_error": True} if message.is_error else block
-        )
-        content[index] = []
-        content[place + 1] = [block for blocks in awaited.values() for block in blocks]
-    _check_answered(awaited, paths, place)
-    return content
-
-
-def _check_answered(
-    awaited: dict[str, list[ContentBlock]], paths: Sequence[str], place: int
-) -> None:
-    missing = [call_id for call_id, result in awaited.items() if not result]
-    if missing:
-        raise InvalidRequest(
-            f"`{paths[place]}.tool_calls`: each call must be answered by a tool "
-            f"message right after it. Without an answer: {', '.join(missing)}.",
-            param=f"{paths[place]}.tool_calls",
-        )
 
 
 def _part_blocks(
