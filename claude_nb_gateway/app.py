@@ -197,6 +197,12 @@ class GatewayApp(ExtensionApp):
         config=True,
         help="A stream that is silent for so long gets a comment, for proxies.",
     )
+    reader_timeout_seconds = Float(
+        60.0,
+        config=True,
+        help="""A client that takes nothing of its stream for so long, while there is
+        something to take, is hung up on, and its turn is stopped.""",
+    )
     strict_parameters = Bool(
         False,
         config=True,

@@ -239,8 +239,17 @@ class AnsweringHandler(GatewayHandler):
         self.log.error("mid-stream: %s", error, exc_info=error)
         return error_of(error, 500)
 
+    def event_stream(self, wire: Wire) -> EventStream:
+        """The stream of an answer in the words of `wire`."""
+        return EventStream(
+            self,
+            self.gateway.keepalive_seconds,
+            wire.names_events,
+            reader_timeout_seconds=self.gateway.reader_timeout_seconds,
+        )
+
     async def _stream(self, chunks: Chunks, wire: Wire) -> None:
-        stream = EventStream(self, self.gateway.keepalive_seconds, wire.names_events)
+        stream = self.event_stream(wire)
         try:
             behind = False
             async for batch in chunks:

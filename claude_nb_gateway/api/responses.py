@@ -23,7 +23,6 @@ from ..responses import StoredResponse
 from .answering import AnsweringHandler
 from .base import GatewayHandler, allowed_to
 from .errors import http_errors
-from .sse import EventStream
 
 
 class ResponsesHandler(AnsweringHandler):
@@ -100,7 +99,7 @@ class ResponsesHandler(AnsweringHandler):
             wire.cancel()
             self.send_json(wire.whole())
             return
-        stream = EventStream(self, self.gateway.keepalive_seconds, wire.names_events)
+        stream = self.event_stream(wire)
         stream.close()
         await stream.send(wire.cancel())
         await stream.done()

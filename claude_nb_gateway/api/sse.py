@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
+
+# So much at a time has to be taken in time, so that a reader that is slow, and no
+# more than that, is waited for.
+PIECE_BYTES = 64 * 2**10
 
 _encoder = msgspec.json.Encoder()
 
@@ -42,7 +48,8 @@ class EventStream:
     The response's status and headers go out with the first write, so that until
     then an error can still be an HTTP status. While nothing is written for
     `keepalive_seconds` a comment is, which keeps proxies from hanging up. With
-    `names_events` each event bears its type as its name.
+    `names_events` each event bears its type as its name. A reader that takes nothing
+    for `reader_timeout_seconds` while there is something to take is hung up on.
     """
 
     def __init__(
@@ -50,11 +57,15 @@ class EventStream:
         handler: RequestHandler,
         keepalive_seconds: float,
         names_events: bool = False,
+        *,
+        reader_timeout_seconds: float,
     ) -> None:
         self.started = False
         self._names_events = names_events
         self._handler = handler
         self._keepalive = keepalive_seconds
+        self._reader_timeout = reader_timeout_seconds
+        self._flushed: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
         self._timer = self._loop.call_later(keepalive_seconds, self._tick)
@@ -63,6 +74,12 @@ class EventStream:
         """Write `events` as JSON, one frame each, and wait until they are out.
 
         Returns whether the client was too slow to take them at once.
+
+        Raises
+        ------
+        tornado.iostream.StreamClosedError
+            The client is gone, or takes nothing any more; in the latter case its
+            handler's task is cancelled too, as for every client that is gone.
         """
         frames = b"".join(frame(encode(event), self._name(event)) for event in events)
         return await self._write(frames) if frames else False
@@ -79,14 +96,33 @@ class EventStream:
         return str(event.__struct_config__.tag) if self._names_events else ""
 
     async def _write(self, data: bytes) -> bool:
-        flushed = self._put(data)
-        if flushed.done():
-            flushed.result()
-            return False
-        await flushed
-        return True
+        # Of two flushes at a time Tornado forgets the first, which then never ends.
+        slow = await self._wait_for_reader()
+        for start in range(0, len(data), PIECE_BYTES):
+            self._put(data[start : start + PIECE_BYTES])
+            slow = await self._wait_for_reader() or slow
+        return slow
 
-    def _put(self, data: bytes) -> asyncio.Future[None]:
+    async def _wait_for_reader(self) -> bool:
+        """Wait until all that is written is out; returns whether that took a wait."""
+        if self._flushed is None:
+            return False
+        slow = not self._flushed.done()
+        if slow:
+            await asyncio.wait([self._flushed], timeout=self._reader_timeout)
+            if not self._flushed.done():
+                await self._hang_up()
+        self._flushed.result()
+        return slow
+
+    async def _hang_up(self) -> None:
+        connection = cast("HTTP1Connection", self._handler.request.connection)
+        connection.stream.close()
+        self._handler.on_connection_close()
+        await asyncio.sleep(0)  # where the cancellation takes effect, if there is one
+        raise StreamClosedError
+
+    def _put(self, data: bytes) -> None:
         if not self.started:
             self.started = True
             self._handler.set_header("Content-Type", "text/event-stream")
@@ -94,13 +130,17 @@ class EventStream:
             self._handler.set_header("X-Accel-Buffering", "no")
         self._last_write = self._loop.time()
         self._handler.write(data)
-        return self._handler.flush()
+        self._flushed = self._handler.flush()
 
     def _tick(self) -> None:
         due = self._last_write + self._keepalive
         if self._loop.time() >= due:
-            self._put(b": keep-alive\n\n").add_done_callback(_ignore_closed)
-            due = self._last_write + self._keepalive
+            # Behind what is not read yet, a comment would keep nobody from hanging up.
+            if self._flushed is None or self._flushed.done():
+                self._put(b": keep-alive\n\n")
+                assert self._flushed is not None
+                self._flushed.add_done_callback(_ignore_closed)
+            due = self._loop.time() + self._keepalive
         self._timer = self._loop.call_at(due, self._tick)
 
 
