@@ -121,8 +121,18 @@ class CLIManager(LoggingConfigurable):
         config=True,
         help="How long a request above `max_processes` waits before it is refused.",
     )
+    max_queue_length = Integer(
+        256,
+        min=1,
+        config=True,
+        help="""So many requests wait for a process, and so many for the same session;
+        more are refused at once.""",
+    )
     control_timeout_seconds = Float(
-        30.0, config=True, help="How long the CLI may take to start or to be set up."
+        30.0,
+        config=True,
+        help="""How long the CLI may take to start, to be set up, or to read what it is
+        sent.""",
     )
     stall_timeout_seconds = Float(
         300.0, config=True, help="A turn without any output for so long is given up."
@@ -178,7 +188,7 @@ class CLIManager(LoggingConfigurable):
         )
         self._line = Line()
         self._places_taken = 0
-        self._writers = Writers()
+        self._writers = Writers(self.max_queue_length)
         self._booting = 0
         self._refilling = False
         self._ending: set[Session] = set()
@@ -186,7 +196,7 @@ class CLIManager(LoggingConfigurable):
         self._refill: asyncio.TimerHandle | None = None
         self._refill_by = 0.0
         self._cull: asyncio.TimerHandle | None = None
-        self._catalog_lock = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
         self._directory = ""
         self._ledger: Ledger | None = None
         self._recording = asyncio.Lock()
@@ -360,10 +370,11 @@ class CLIManager(LoggingConfigurable):
 
     async def catalog(self) -> ModelCatalog:
         """The models, asked of the CLI if it was not asked before."""
-        async with self._catalog_lock:
-            if not self.models.loaded:
-                async with self.session() as lease:
-                    await self._initialize(lease.session, Opening(None))
+        if not self.models.loaded:
+            if self._asking is None or self._asking.done():
+                self._asking = self._own(self._ask_for_models())
+            # All who want them now wait for the one answer, or its failure.
+            await asyncio.shield(self._asking)
         return self.models
 
     async def reap(self) -> None:
@@ -400,6 +411,10 @@ class CLIManager(LoggingConfigurable):
                 found += [process, *process.children(recursive=True)]
         end_all(found, self.close_grace_seconds)
         self._forget()
+
+    async def _ask_for_models(self) -> None:
+        async with self.session() as lease:
+            await self._initialize(lease.session, Opening(None))
 
     async def _initialize(self, session: Session, opening: Opening) -> None:
         about = await session.initialize(opening)
@@ -517,6 +532,8 @@ class CLIManager(LoggingConfigurable):
             if spare is not None:
                 metrics.SESSIONS.labels("prepared" if spare.opening else "spare").inc()
                 return spare
+        if len(self._line) >= self.max_queue_length:
+            raise self._too_busy(f"{len(self._line)} requests wait for one already.")
         place = self._line.join(boot)
         self._start_more()
         try:
@@ -534,15 +551,17 @@ class CLIManager(LoggingConfigurable):
     async def _wait_in_line(self, place: Place) -> Session:
         await asyncio.wait([place.taken_by], timeout=self.queue_timeout_seconds)
         if place in self._line and not self._line.is_served(place):
-            raise TooBusy(
-                f"All {self.max_processes} Claude processes of the server are busy. "
-                "Try again later.",
-                retry_after_seconds=max(1, round(self.queue_timeout_seconds / 2)),
-            )
+            raise self._too_busy("Try again later.")
         # One is starting for it, which takes a bounded time. Awaited itself, the
         # place would be cancelled with its request, while a process is put there.
         await asyncio.wait([place.taken_by])
         return place.taken_by.result()
+
+    def _too_busy(self, what: str) -> TooBusy:
+        return TooBusy(
+            f"All {self.max_processes} Claude processes of the server are busy. {what}",
+            retry_after_seconds=max(1, round(self.queue_timeout_seconds / 2)),
+        )
 
     def _settle(self, session: Session) -> None:
         if place := self._line.take_next(session.boot):
@@ -646,6 +665,7 @@ class CLIManager(LoggingConfigurable):
             cwd=boot.profile.directory or await self._chat_directory(boot),
             line_limit_bytes=self.line_limit_bytes,
             grace_seconds=self.close_grace_seconds,
+            input_timeout_seconds=self.control_timeout_seconds,
             log=self.log,
             place=boot.profile.place,
             guarded=bool(boot.profile.directory),
@@ -727,10 +747,11 @@ class CLIManager(LoggingConfigurable):
             self._ledger.remove()
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _expect_more(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ import psutil
 from ..errors import (
     CLIExited,
     CLINotFound,
+    CLITimeout,
     GatewayError,
     ProjectNotFound,
     ProtocolError,
@@ -84,16 +85,24 @@ class CLIProcess:
         A longer line on stdout ends the process's usefulness with an error.
     grace_seconds:
         How long each of the gentler ways to end it is given; see `close`.
+    input_timeout_seconds:
+        A process that takes longer to read what it is sent is given up.
     """
 
     def __init__(
-        self, *, line_limit_bytes: int, grace_seconds: float, log: logging.Logger
+        self,
+        *,
+        line_limit_bytes: int,
+        grace_seconds: float,
+        input_timeout_seconds: float,
+        log: logging.Logger,
     ) -> None:
         self.pid = 0
         self.returncode: int | None = None
         self.log = log
         self._directory_name = ""
         self._grace = grace_seconds
+        self._input_timeout = input_timeout_seconds
         self._framer = protocol.LineFramer(line_limit_bytes)
         self._listener: Listener | None = None
         self._stderr = bytearray()
@@ -113,6 +122,7 @@ class CLIProcess:
         cwd: str,
         line_limit_bytes: int = 64 * 2**20,
         grace_seconds: float = 2.0,
+        input_timeout_seconds: float = 30.0,
         log: logging.Logger,
         place: str = "-",
         guarded: bool = False,
@@ -127,7 +137,10 @@ class CLIProcess:
             `cwd` is gone or nothing can be started.
         """
         process = cls(
-            line_limit_bytes=line_limit_bytes, grace_seconds=grace_seconds, log=log
+            line_limit_bytes=line_limit_bytes,
+            grace_seconds=grace_seconds,
+            input_timeout_seconds=input_timeout_seconds,
+            log=log,
         )
         process._directory_name = Path(cwd).name
         loop = asyncio.get_running_loop()
@@ -171,11 +184,21 @@ class CLIProcess:
         ------
         CLIExited
             The process has ended.
+        CLITimeout
+            It does not read, and is given up.
         """
         if not self.alive or self._closing is not None:
             raise self._broken or CLIExited(self.returncode, self.stderr)
         self._pipe(STDIN).write(protocol.encode(message))
-        await self._writable.wait()
+        if self._writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._input_timeout):
+                await self._writable.wait()
+        except TimeoutError:
+            error = CLITimeout("sign of reading its input", self._input_timeout)
+            self._break(error)
+            raise error from None
 
     def pause_reading(self) -> None:
         """Let the pipe fill up: the listener has enough."""

@@ -286,6 +286,8 @@ class Session:
         deadline = loop.time() + turn_timeout_seconds
         while self.in_turn:
             left = deadline - loop.time()
+            if left <= 0:  # also for a reader that is always behind
+                raise CLITimeout("end of its turn", turn_timeout_seconds)
             try:
                 batch = await self._batch(min(stall_timeout_seconds, left), "output")
             except CLITimeout:

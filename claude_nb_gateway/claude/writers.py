@@ -7,9 +7,13 @@ from collections import deque
 
 
 class Writers:
-    """Who may write to which session: one at a time, in the order of asking."""
+    """Who may write to which session: one at a time, in the order of asking.
 
-    def __init__(self) -> None:
+    No more than `most` wait for the same one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
 
     def free(self, session_id: str) -> bool:
@@ -27,11 +31,13 @@ class Writers:
         Raises
         ------
         TimeoutError
-            It did not become free in time.
+            It did not become free in time, or too many wait for it.
         """
         if self.free(session_id):
             self.begin(session_id)
             return
+        if sum(not turn.done() for turn in self._lines[session_id]) >= self._most:
+            raise TimeoutError
         turn = asyncio.get_running_loop().create_future()
         self._lines[session_id].append(turn)
         try:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import uuid
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from claude_nb_gateway.errors import (
     CLITimeout,
     ModelNotFound,
     NotLoggedIn,
+    SessionBusy,
     TooBusy,
     UpstreamError,
 )
@@ -159,6 +162,42 @@ async def test_above_the_ceiling_a_request_waits_then_is_refused(make):
     assert (await run(manager))[-1].result == "hello"
 
 
+async def test_line_has_an_end_behind_which_requests_are_refused_at_once(make):
+    manager = make(max_processes=1, max_queue_length=1, queue_timeout_seconds=30)
+    async with manager.session():
+        waiting = asyncio.create_task(run(manager))
+        await until(lambda: manager.queue_length == 1)
+        async with asyncio.timeout(5):
+            with pytest.raises(TooBusy, match="1 requests wait") as error:
+                await run(manager)
+        assert error.value.retry_after_seconds >= 1
+        assert manager.queue_length == 1
+    assert (await waiting)[-1].result == "hello"
+
+
+async def test_line_for_a_session_has_an_end_too(make):
+    manager = make(max_queue_length=1, session_wait_seconds=30)
+    named = replace(question(), session_id=str(uuid.uuid4()))
+    async with manager.named_session(named):
+        waiting = asyncio.create_task(run(manager, named))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            with pytest.raises(SessionBusy):
+                await run(manager, named)
+    assert (await waiting)[-1].result == "hello"
+
+
+async def test_those_who_want_the_models_wait_no_longer_for_being_many(make):
+    manager = make(max_processes=1, queue_timeout_seconds=1.0)
+    async with manager.session():
+        async with asyncio.timeout(2.5):
+            results = await asyncio.gather(
+                *(manager.catalog() for _ in range(4)), return_exceptions=True
+            )
+    assert [type(result) for result in results] == [TooBusy] * 4
+    assert (await manager.catalog()).loaded
+
+
 async def test_missing_cli_names_the_remedy(make):
     manager = make(cli_path="/nowhere/claude")
     with pytest.raises(CLINotFound, match="pip install claude-agent-sdk") as error:
@@ -199,6 +238,34 @@ async def test_endless_turn_is_given_up(make, model):
     model.script(Reply(["a"] * 1000, delay_seconds=0.05))
     with pytest.raises(CLITimeout, match="end of its turn"):
         await run(make(turn_timeout_seconds=1.5))
+
+
+async def test_reader_that_is_always_behind_ends_at_the_turns_deadline(make, model):
+    model.script(Reply(["a"] * 1000, delay_seconds=0.02))
+    manager = make(turn_timeout_seconds=1.5)
+    async with asyncio.timeout(10):
+        with pytest.raises(CLITimeout, match="end of its turn"):
+            async for _ in answer(manager, question()):
+                (session,) = manager._lent
+                await until(lambda: session._inbox)  # noqa: B023 - it is the same
+    await until(lambda: not manager.active_sessions)
+
+
+async def test_cli_that_does_not_read_its_question_is_ended(make, model):
+    manager = make(close_grace_seconds=0.2)
+    async with manager.session(Opening("sonnet")) as lease:
+        await manager.open(lease.session, Opening("sonnet"))
+        lease.session.process._input_timeout = 1.0
+        stuck = psutil.Process(lease.session.process.pid)
+        stuck.suspend()
+        content = [{"type": "text", "text": "x" * 2**20}]
+        turn = lease.session.ask(
+            content, stall_timeout_seconds=60, turn_timeout_seconds=60
+        )
+        async with asyncio.timeout(10):
+            with pytest.raises(CLITimeout, match="reading its input within 1 s"):
+                await anext(turn)
+    await until(lambda: not stuck.is_running())
 
 
 async def test_killed_cli_is_told(make, model):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from claude_nb_gateway.claude.process import CLIProcess
-from claude_nb_gateway.errors import CLIExited, CLINotFound, ProtocolError
+from claude_nb_gateway.errors import CLIExited, CLINotFound, CLITimeout, ProtocolError
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +70,18 @@ async def test_messages_go_in_and_out(start):
     await process.send({"type": "result", "result": "x" * 1_000_000})
     await recorder.until(lambda r: r.messages)
     assert len(recorder.messages[0].result) == 1_000_000
+
+
+async def test_process_that_does_not_read_is_given_up_in_time(start):
+    program = "import time; time.sleep(600)"
+    process, recorder = await start(program, input_timeout_seconds=0.3)
+    async with asyncio.timeout(10):
+        with pytest.raises(CLITimeout, match="reading its input"):
+            await process.send({"type": "result", "result": "x" * 2**20})
+    assert isinstance(recorder.error, CLITimeout)
+    assert not process.alive
+    await process.close()
+    assert process.returncode is not None
 
 
 async def test_line_over_the_limit_breaks_it(start):

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_one_writes_at_a_time_in_the_order_of_asking():
-    writers, order = Writers(), []
+    writers, order = Writers(most=8), []
 
     async def write(name):
         await writers.wait("s", 5)
@@ -26,7 +26,7 @@ async def test_one_writes_at_a_time_in_the_order_of_asking():
 
 
 async def test_who_waits_too_long_is_told():
-    writers = Writers()
+    writers = Writers(most=8)
     writers.begin("s")
     with pytest.raises(TimeoutError):
         await writers.wait("s", 0.0)
@@ -35,7 +35,7 @@ async def test_who_waits_too_long_is_told():
 
 
 async def test_who_gives_up_is_passed_over():
-    writers = Writers()
+    writers = Writers(most=8)
     writers.begin("s")
     gone = asyncio.create_task(writers.wait("s", 5))
     next_one = asyncio.create_task(writers.wait("s", 5))
@@ -47,7 +47,7 @@ async def test_who_gives_up_is_passed_over():
 
 
 async def test_who_gives_up_just_when_it_could_write_passes_it_on():
-    writers = Writers()
+    writers = Writers(most=8)
     writers.begin("s")
     gone = asyncio.create_task(writers.wait("s", 5))
     await asyncio.sleep(0)
@@ -58,6 +58,6 @@ async def test_who_gives_up_just_when_it_could_write_passes_it_on():
 
 
 async def test_sessions_without_a_transcript_need_no_turn():
-    writers = Writers()
+    writers = Writers(most=8)
     writers.begin("")
     assert writers.free("")
