@@ -56,6 +56,7 @@ from .images import ImageFetcher
 from .keyring import Keyring
 from .projects import Projects
 from .responses import ResponseStore
+from .schemas import SchemaChecker
 from .sessions import Sessions
 from .store.keys import KEY_PREFIX
 from .store.store import Store
@@ -151,6 +152,7 @@ class GatewayApp(ExtensionApp):
         ModelCatalog,
         Projects,
         ResponseStore,
+        SchemaChecker,
         Store,
     ]
     flags = {
@@ -212,6 +214,7 @@ class GatewayApp(ExtensionApp):
     manager = Instance(CLIManager)
     images = Instance(ImageFetcher)
     responses = Instance(ResponseStore)
+    schemas = Instance(SchemaChecker)
     store = Instance(Store)
     projects = Instance(Projects)
     sessions = Instance(Sessions)
@@ -232,6 +235,10 @@ class GatewayApp(ExtensionApp):
     @default("responses")
     def _default_responses(self) -> ResponseStore:
         return ResponseStore(parent=self)
+
+    @default("schemas")
+    def _default_schemas(self) -> SchemaChecker:
+        return SchemaChecker(parent=self)
 
     @default("store")
     def _default_store(self) -> Store:
@@ -351,6 +358,7 @@ class GatewayApp(ExtensionApp):
         await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
         await self.manager.shutdown()
+        await self.schemas.close()
         await self.sessions.close()
         if self._opening is not None:
             await self._opening

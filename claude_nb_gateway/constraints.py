@@ -6,7 +6,7 @@ them is passed on.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from .claude.protocol import (
@@ -23,10 +23,13 @@ from .claude.protocol import (
 )
 from .claude.turns import CallRule
 from .errors import ConstraintUnmet
-from .schemas import mismatch
 
 # With these the answer has ended for a reason of its own.
 CUT_SHORT = ("max_tokens", "model_context_window_exceeded", "refusal")
+
+#: Says what of a value does not match a schema; both are JSON, as text. The third is
+#: the parameter that the schema came in. See `schemas.SchemaChecker.mismatch`.
+Mismatch = Callable[[str, str, str], Awaitable[str]]
 
 # One request more is made of a model that did not obey, and no further one.
 MOST_CORRECTIONS = 1
@@ -41,14 +44,6 @@ class _StrictCall:
     arguments: str = ""
     messages: list[Message] = field(default_factory=list)
 
-    def mismatch(self) -> str:
-        """What is wrong with the arguments, empty if nothing is."""
-        try:
-            arguments = json.loads(self.arguments or "{}")
-        except ValueError:
-            return "They are no JSON."
-        return mismatch(json.loads(self.schema), arguments)
-
 
 @dataclass
 class CallFilter:
@@ -56,11 +51,12 @@ class CallFilter:
 
     `refused` are the calls of the model's last message that do not, by id: they
     have to be answered by something else than the client. `corrections` counts how
-    often the model had to be told again.
+    often the model had to be told again. `mismatch` is needed with strict tools.
     """
 
     rule: CallRule
     tools: frozenset[str]
+    mismatch: Mismatch | None = None
     refused: list[str] = field(default_factory=list)
     corrections: int = 0
     _shown: int = 0
@@ -85,12 +81,12 @@ class CallFilter:
         """Whether there is nothing more to ask for."""
         return self._shown > 0 or self._cut_short or not self.rule.required
 
-    def feed(self, message: Message) -> list[Message]:
+    async def feed(self, message: Message) -> list[Message]:
         """What can be passed on now that `message` has come."""
         if isinstance(message, System):
             return [message]
         if self._unchecked is not None and not _ends_call(message):
-            return self._check(self._unchecked, message)
+            return await self._check(self._unchecked, message)
         self._unchecked = None
         if isinstance(message, Result) and message.is_error:
             self._cut_short = True
@@ -113,7 +109,7 @@ class CallFilter:
         )
         return self._release() if self.satisfied and not begins else []
 
-    def _check(self, call: _StrictCall, message: Message) -> list[Message]:
+    async def _check(self, call: _StrictCall, message: Message) -> list[Message]:
         call.messages.append(message)
         event = message.event if isinstance(message, StreamEvent) else None
         if isinstance(event, ContentBlockDelta):
@@ -121,7 +117,9 @@ class CallFilter:
         if not isinstance(event, ContentBlockStop):
             return []
         self._unchecked = None
-        if wrong := call.mismatch():
+        assert self.mismatch is not None, "strict tools need somebody to check them"
+        arguments = call.arguments or "{}"
+        if wrong := await self.mismatch(call.schema, arguments, "tools"):
             self._mismatches.append(wrong)
             self.refused.append(call.id)
             return []

@@ -29,7 +29,7 @@ from .claude.turns import (
     digest_after,
     digest_waiting,
 )
-from .constraints import CallFilter
+from .constraints import CallFilter, Mismatch
 from .errors import CLIExited, GatewayError, InvalidRequest, UpstreamError
 
 
@@ -44,13 +44,14 @@ async def answer(
     manager: CLIManager,
     conversation: Conversation,
     account_to: Callable[[TurnAccount], None] | None = None,
+    mismatch: Mismatch | None = None,
 ) -> AsyncIterator[list[Message]]:
     """Ask `conversation`'s question; yield the CLI's messages in batches.
 
     The session that it names is continued, or one that stands where the question
     begins; another gets the history first. Leaving the iterator early interrupts the
     turn. What the turn took is told to `account_to` once it has ended, which may be
-    later.
+    later. `mismatch` is needed where a rule of the conversation has a schema.
 
     Raises
     ------
@@ -62,7 +63,7 @@ async def answer(
     for last_attempt in (False, True):
         answered = False
         try:
-            attempt = _attempt(manager, conversation, account_to)
+            attempt = _attempt(manager, conversation, account_to, mismatch)
             async with aclosing(attempt) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     answered = answered or any(map(_is_answer, batch))
@@ -100,6 +101,7 @@ async def _attempt(
     manager: CLIManager,
     conversation: Conversation,
     account_to: Callable[[TurnAccount], None] | None,
+    mismatch: Mismatch | None,
 ) -> AsyncIterator[list[Message]]:
     async with _lent(manager, conversation) as lease:
         session = lease.session
@@ -108,7 +110,7 @@ async def _attempt(
         await manager.open(session, conversation.opening, limit)
         if not conversation.session_id:
             await session.seed(conversation.history[lease.turns_held :])
-        turn = _obeying(manager, session, conversation)
+        turn = _obeying(manager, session, conversation, mismatch)
         opening = conversation.opening
         tools = {name_for_cli(tool.name) for tool in opening.tools}
         said = _Said(tools, paragraphs=conversation.has_own_turns)
@@ -139,12 +141,15 @@ async def _attempt(
 
 
 async def _obeying(
-    manager: CLIManager, session: Session, conversation: Conversation
+    manager: CLIManager,
+    session: Session,
+    conversation: Conversation,
+    mismatch: Mismatch | None,
 ) -> AsyncIterator[list[Message]]:
     """The turn's messages, with nothing in them that breaks the rule for calls."""
     rule, content = conversation.rule, conversation.question
     tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
-    calls = None if rule is None else CallFilter(rule, frozenset(tools))
+    calls = None if rule is None else CallFilter(rule, frozenset(tools), mismatch)
     while True:
         turn = session.ask(
             content,
@@ -158,7 +163,7 @@ async def _obeying(
                     continue
                 passed: list[Message] = []
                 for message in batch:
-                    passed += calls.feed(message)
+                    passed += await calls.feed(message)
                     if _ends_in_calls(message) and calls.refused:
                         if calls.all_refused():
                             calls.correct()

@@ -29,6 +29,7 @@ from claude_nb_gateway.openai.resources import (
 from claude_nb_gateway.openai.response_request import RESPONSE
 from claude_nb_gateway.projects import Projects
 from claude_nb_gateway.responses import ResponseStore
+from claude_nb_gateway.schemas import SchemaChecker
 from claude_nb_gateway.store.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ CONFIGURABLES = (
     Store,
     ImageFetcher,
     ResponseStore,
+    SchemaChecker,
     ClaudeMagics,
 )
 # Computed from the machine, so that a literal would be wrong elsewhere.

@@ -38,8 +38,8 @@ _COUNTED = {
     "messages": "real turns, in order and verbatim: text, images, documents, calls "
     "and results; earlier thinking is left out",
     "system": "the system prompt",
-    "tools": "the client's own; `strict` input is checked against its schema, all but "
-    "`pattern`, before it is passed on",
+    "tools": "the client's own; `strict` input is checked against its schema "
+    "before it is passed on",
     "tool_choice": "asked for in words, checked, corrected once, else an error; so is "
     "`disable_parallel_tool_use`",
     "thinking": "thoughts are shown unless it is absent, disabled or their display "

@@ -20,8 +20,8 @@ from ..conversation import Corrected, answer
 from ..errors import GatewayError, InvalidRequest
 from ..openai.chunks import ChunkBuilder, has_words, merge
 from ..openai.messages import conversation_of, images_in
-from ..openai.structured import StructuredAnswer
-from ..openai.tools import names_by_cli_name
+from ..openai.structured import SCHEMA, StructuredAnswer
+from ..openai.tools import names_by_cli_name, strict_schemas
 from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
 from ..projects import Entered
 from ..store.records import Project, SessionRecord
@@ -169,6 +169,7 @@ class AnsweringHandler(GatewayHandler):
         prompt = "" if scope.session is None else scope.session.system
         asked = conversation_of(request, self.principal, paths, prompt)
         conversation = scope.hold(asked)
+        await self._check_schemas(request, conversation)
         structured = None
         if conversation.opening.schema:
             structured = StructuredAnswer(streamed=bool(request.stream))
@@ -181,6 +182,15 @@ class AnsweringHandler(GatewayHandler):
             paragraphs=conversation.has_own_turns,
         )
         return conversation, builder
+
+    async def _check_schemas(
+        self, request: ChatCompletionRequest, conversation: Conversation
+    ) -> None:
+        checker = self.gateway.schemas
+        if conversation.opening.schema:
+            await checker.check_schema(conversation.opening.schema, SCHEMA)
+        for path, schema in strict_schemas(request):
+            await checker.check_schema(schema, path)
 
     async def answer(
         self,
@@ -214,7 +224,8 @@ class AnsweringHandler(GatewayHandler):
         recorder = self.gateway.sessions.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
-        batches = answer(self.gateway.manager, conversation, recorder)
+        mismatch = self.gateway.schemas.mismatch
+        batches = answer(self.gateway.manager, conversation, recorder, mismatch)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
                 for message in batch:

@@ -25,8 +25,8 @@ CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
         "max_completion_tokens": "the same, and goes before `max_tokens`",
         "reasoning_effort": "Claude's effort; `none` and `minimal` are `low`",
         "stop": "the answer ends before the first of up to four",
-        "tools": "functions; `strict` arguments are checked against their schema, all "
-        "but `pattern`, before they are passed on",
+        "tools": "functions; `strict` arguments are checked against their schema "
+        "before they are passed on",
         "tool_choice": "asked for in words, checked, corrected once, else an error",
         "parallel_tool_calls": "false: asked for and checked in the same way",
         "project_id": "the gateway's own: the id or path of the project to work in; "

@@ -76,8 +76,8 @@ RESPONSE: Fields[ResponseRequest] = Fields(
         "reasoning": "`effort`; with `summary` Claude's thoughts are shown",
         "text": "`format`: text, `json_schema`, `json_object`, held to by the CLI; "
         "`verbosity` has no effect",
-        "tools": "functions; `strict` arguments are checked against their schema, all "
-        "but `pattern`, before they are passed on",
+        "tools": "functions; `strict` arguments are checked against their schema "
+        "before they are passed on",
         "tool_choice": "asked for in words, checked, corrected once, else an error",
         "parallel_tool_calls": "false: asked for and checked in the same way",
         "metadata": "given back",

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from ..claude.protocol import STRUCTURED_OUTPUT, Result
+from ..dialects import check_bounds, check_references
 from ..errors import ConstraintUnmet, InvalidRequest
-from ..schemas import check_schema
 from .types import ChatCompletionRequest, JSONObjectFormat, JSONSchemaFormat
 
 SCHEMA = "response_format.json_schema.schema"
@@ -35,12 +35,13 @@ def schema_of(request: ChatCompletionRequest) -> str:
     schema = wanted.json_schema.schema
     if schema is None:
         raise InvalidRequest(f"`{SCHEMA}` is missing.", param=SCHEMA)
+    check_bounds(schema, SCHEMA)
+    check_references(schema, SCHEMA)
     if schema.get("type") != "object":
         raise InvalidRequest(
             f"`{SCHEMA}` must be the schema of an object: wrap what you want in one.",
             param=SCHEMA,
         )
-    check_schema(schema, SCHEMA)
     return msgspec.json.encode(schema).decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -9,8 +10,8 @@ import msgspec
 from ..claude.property_names import with_legal_names
 from ..claude.tools import name_for_cli
 from ..claude.turns import CallRule, Tool
+from ..dialects import check_bounds, check_references
 from ..errors import InvalidRequest
-from ..schemas import check_schema
 from .tool_schemas import SchemaMender
 from .types import ChatCompletionRequest, FunctionTool, NamedToolChoice, ToolMessage
 
@@ -95,13 +96,14 @@ def _tool(tool: FunctionTool, path: str, mender: SchemaMender) -> Tool:
     function = tool.function
     if not function.name:
         raise InvalidRequest(f"`{path}.name` is empty.", param=f"{path}.name")
-    schema = mender.mended(
-        function.parameters or {"properties": {}}, function.name, f"{path}.parameters"
-    )
+    where = f"{path}.parameters"
+    sent = function.parameters or {"properties": {}}
+    check_bounds(sent, where)
+    schema = mender.mended(sent, function.name, where)
     # What strict calls are checked against is what was meant.
     function.parameters = schema
     if function.strict:
-        check_schema(schema, f"{path}.parameters")
+        check_references(schema, where)
     shown, renamed = with_legal_names(schema)
     description = function.description or ""
     return Tool(function.name, description, _text_of(shown), renamed)
@@ -109,6 +111,14 @@ def _tool(tool: FunctionTool, path: str, mender: SchemaMender) -> Tool:
 
 def _text_of(schema: dict[str, Any] | None) -> str:
     return msgspec.json.encode(schema).decode()
+
+
+def strict_schemas(request: ChatCompletionRequest) -> Iterator[tuple[str, str]]:
+    """The schemas that arguments are checked against: field and text of each."""
+    for index, tool in enumerate(request.tools or []):
+        if tool.function.strict and tool.function.parameters:
+            schema = _text_of(tool.function.parameters)
+            yield f"tools[{index}].function.parameters", schema
 
 
 def names_by_cli_name(tools: tuple[Tool, ...]) -> dict[str, str]:

@@ -233,12 +233,50 @@ def test_results_of_strict_calls_go_on_in_their_process(chat, model, gateway):
     assert len(set(sessions(model))) == 1
 
 
+def nested_references(depth):
+    """A schema of which each reference leads to two more."""
+    definitions = {
+        f"d{level}": {"allOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2}
+        for level in range(depth)
+    }
+    properties = {"a": {"$ref": "#/$defs/d0"}}
+    last = {f"d{depth}": {"type": "string"}}
+    return {"type": "object", "properties": properties, "$defs": definitions | last}
+
+
+def nested(depth):
+    schema = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("schema", [nested_references(40), nested(200)])
+def test_schema_that_is_too_much_is_refused(chat, schema, strict):
+    function = {"name": "f", "strict": strict, "parameters": schema}
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(user("q"), tools=[{"type": "function", "function": function}])
+    assert error.value.param == "tools[0].function.parameters"
+
+
+def test_arguments_that_take_too_long_to_check_are_refused(chat, model):
+    schema = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
+    function = {"name": "f", "strict": True, "parameters": schema}
+    arguments = f'{{"a": "{"a" * 40}b"}}'
+    model.script(Reply(tool_uses=[call(name="mcp__client__f", fragments=(arguments,))]))
+    with pytest.raises(openai.BadRequestError, match="too long to check"):
+        chat(user("q"), tools=[{"type": "function", "function": function}])
+    model.script(Reply(["Here."]))
+    assert message_of(chat(user("still there?")).parse()).content == "Here."
+
+
 @pytest.mark.parametrize(
     "schema",
     [
         {"type": "object", "properties": {"a": {"type": "king"}}},
         {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1/x"}}},
-        {"type": "object", "patternProperties": {"(a+)+$": {}}},
+        nested_references(40),
     ],
 )
 def test_strict_schema_that_cannot_be_checked_is_refused(chat, schema):
