@@ -90,7 +90,9 @@ def _missing_field(text: str) -> str:
 
 
 @contextmanager
-def named_as(names: Sequence[tuple[str, str]]) -> Iterator[None]:
+def named_as(
+    names: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]],
+) -> Iterator[None]:
     """Within, errors name fields as `names` has them: patterns and replacements.
 
     For a request that was translated into another kind: its sender knows nothing

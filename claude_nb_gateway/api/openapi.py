@@ -72,6 +72,8 @@ _RESPONSE_EVENT = (
     | response_types.SummaryPartDone
     | response_types.ArgumentsDelta
     | response_types.ArgumentsDone
+    | response_types.CustomInputDelta
+    | response_types.CustomInputDone
     | response_types.OutputItemDone
     | response_types.ResponseCompleted
     | response_types.ResponseIncomplete

@@ -18,6 +18,7 @@ from ..openai.response_request import (
     items_of,
     response_fields_without_effect,
 )
+from ..openai.response_tools import read_tools
 from ..openai.response_types import InputItemList, ResponseDeleted, ResponseRequest
 from ..responses import StoredResponse
 from .answering import AnsweringHandler
@@ -35,16 +36,22 @@ class ResponsesHandler(AnsweringHandler):
         """Answer the input in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
             request = decode_response_request(self.request.body)
-            self.report_ignored(response_fields_without_effect(request))
+            tools = read_tools(request.tools)
+            ignored = response_fields_without_effect(request)
+            self.report_ignored([*ignored, *tools.left_out])
             before: Sequence[Item] = ()
             if request.previous_response_id is not None:
                 before = self._before(request.previous_response_id)
             items = self.gateway.responses.resolved(items_of(request), self.principal)
-            chat, paths = chat_request(request, before, items)
-            response = response_to(request)
-            conversation, builder = await self.prepared(chat, (), paths)
+            with named_as(tools.names):
+                chat, paths = chat_request(request, tools, before, items)
+                response = response_to(request, tools)
+                conversation, builder = await self.prepared(chat, (), paths)
+            reasoning = request.reasoning
+            shown = reasoning and (reasoning.summary or reasoning.generate_summary)
+            wire = ResponseWire(response, shows_thoughts=bool(shown), tools=tools)
             stored = StoredResponse(self.principal, response, before, items)
-            await self._make(request, stored, conversation, builder)
+            await self._make(request, stored, wire, conversation, builder)
 
     def _before(self, response_id: str) -> list[Item]:
         field = "previous_response_id"
@@ -59,12 +66,10 @@ class ResponsesHandler(AnsweringHandler):
         self,
         request: ResponseRequest,
         stored: StoredResponse,
+        wire: ResponseWire,
         conversation: Conversation,
         builder: ChunkBuilder,
     ) -> None:
-        reasoning = request.reasoning
-        shown = reasoning and (reasoning.summary or reasoning.generate_summary)
-        wire = ResponseWire(stored.response, shows_thoughts=bool(shown))
         store = self.gateway.responses
         size_bytes = len(self.request.body)
         if request.background:

@@ -10,11 +10,15 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from ..errors import InvalidRequest
+from .response_tool_types import CustomToolCallOut, LocalShellCallOut
+from .response_tools import ClientTools, fill
 from .response_types import (
     ArgumentsDelta,
     ArgumentsDone,
     ContentPartAdded,
     ContentPartDone,
+    CustomInputDelta,
+    CustomInputDone,
     Event,
     FunctionCallOut,
     IncompleteDetails,
@@ -65,7 +69,7 @@ MOST_METADATA = 16
 Value = TypeVar("Value")
 
 
-def response_to(request: ResponseRequest) -> Response:
+def response_to(request: ResponseRequest, tools: ClientTools) -> Response:
     """The response to `request`, not begun.
 
     Raises
@@ -95,7 +99,7 @@ def response_to(request: ResponseRequest) -> Response:
         frequency_penalty=_or(request.frequency_penalty, 0.0),
         text=_shown(request.text),
         tool_choice=request.tool_choice or "auto",
-        tools=request.tools or [],
+        tools=tools.told,
         top_p=_or(request.top_p, 1.0),
         truncation=request.truncation or "disabled",
         safety_identifier=request.safety_identifier,
@@ -125,13 +129,23 @@ class ResponseWire:
         As `response_to` makes it.
     shows_thoughts:
         Whether the client wants to see what the model thinks.
+    tools:
+        What the model may call.
     """
 
     names_events = True
     ends_with_done = True
 
-    def __init__(self, response: Response, *, shows_thoughts: bool = False) -> None:
+    def __init__(
+        self,
+        response: Response,
+        *,
+        shows_thoughts: bool = False,
+        tools: ClientTools | None = None,
+    ) -> None:
         self.response = response
+        self._tools = tools or ClientTools()
+        self._arguments: list[str] = []
         self._shows_thoughts = shows_thoughts
         self._begun = False
         self._sent = 0
@@ -237,11 +251,13 @@ class ResponseWire:
         events: list[Event] = []
         function = call.function
         if call.id:
-            name = function.name or ""
-            events = self._begin(
-                FunctionCallOut(id=_id("fc"), call_id=call.id, name=name)
-            )
+            begun = self._tools.begin(call.id, function.name or "", _id)
+            events = self._begin(begun)
         item = self._open
+        if isinstance(item, CustomToolCallOut | LocalShellCallOut):
+            # Said when it is whole: until then it is JSON, which the client's is not.
+            self._arguments.append(function.arguments or "")
+            return events
         assert isinstance(item, FunctionCallOut)
         if function.arguments:
             item.arguments += function.arguments
@@ -290,6 +306,14 @@ class ResponseWire:
                     item_id=item_id, output_index=at, content_index=0, part=said
                 ),
             ]
+        elif isinstance(item, CustomToolCallOut):
+            fill(item, self._written())
+            events = [
+                CustomInputDelta(item_id=item_id, output_index=at, delta=item.input),
+                CustomInputDone(item_id=item_id, output_index=at, input=item.input),
+            ]
+        elif isinstance(item, LocalShellCallOut):
+            fill(item, self._written())
         else:
             events = [
                 ArgumentsDone(
@@ -299,8 +323,14 @@ class ResponseWire:
                     arguments=item.arguments,
                 )
             ]
-        item.status = status
+        if not isinstance(item, CustomToolCallOut):
+            item.status = status
         return [*events, OutputItemDone(output_index=self._index, item=item)]
+
+    def _written(self) -> str:
+        arguments = "".join(self._arguments)
+        self._arguments.clear()
+        return arguments
 
     def _end(self, usage: CompletionUsage) -> list[Event]:
         details = INCOMPLETE.get(self._finish_reason)

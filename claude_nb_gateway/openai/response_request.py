@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,17 @@ import msgspec
 
 from ..errors import InvalidRequest
 from ..fields import MODEL, Fields, Refusal
+from .response_tool_types import (
+    AllowedChoice,
+    CustomToolCallItem,
+    LocalShellCallItem,
+    WebSearchCallItem,
+)
+from .response_tools import HOSTED, ClientTools, flat_name, tool_call
 from .response_types import (
+    CustomToolCallOutput,
     FunctionCallItem,
     FunctionCallOutput,
-    FunctionChoice,
     InputContent,
     InputFile,
     InputImage,
@@ -23,22 +29,22 @@ from .response_types import (
     ItemReference,
     JSONObject,
     JSONSchemaText,
+    LocalShellCallOutput,
     OutputText,
-    ResponseFunctionTool,
     ResponseRequest,
+    ResponseToolChoice,
     TextConfig,
 )
 from .types import (
+    AllowedTools,
+    AllowedToolsChoice,
     AssistantMessage,
     ChatCompletionRequest,
     ChatMessage,
     DeveloperMessage,
     FileData,
     FilePart,
-    FunctionCall,
-    FunctionDefinition,
     FunctionName,
-    FunctionTool,
     ImagePart,
     ImageURL,
     JSONObjectFormat,
@@ -51,7 +57,7 @@ from .types import (
     StreamOptions,
     SystemMessage,
     TextPart,
-    ToolCall,
+    ToolChoice,
     ToolMessage,
     UserMessage,
 )
@@ -77,7 +83,8 @@ RESPONSE: Fields[ResponseRequest] = Fields(
         "text": "`format`: text, `json_schema`, `json_object`, held to by the CLI; "
         "`verbosity` has no effect",
         "tools": "functions; `strict` arguments are checked against their schema "
-        "before they are passed on",
+        "before they are passed on; `custom` tools, `local_shell` and those in a "
+        "`namespace`. What OpenAI would run itself is left out and named in the header",
         "tool_choice": "asked for in words, checked, corrected once, else an error",
         "parallel_tool_calls": "false: asked for and checked in the same way",
         "metadata": "given back",
@@ -128,7 +135,7 @@ NAMES = (
     (r"^response_format\.json_schema", "text.format"),
     (r"^response_format", "text.format"),
     (r"^messages$", "input"),
-    (r"^(tools\[\d+\])\.function", r"\1"),
+    (r"^(tools\[\d+\](?:\.tools\[\d+\])?)\.function", r"\1"),
     (r"\.image_url\.url$", ".image_url"),
     (r"\.file\.file_data$", ".file_data"),
     (r"\.tool_call_id$", ".call_id"),
@@ -136,10 +143,6 @@ NAMES = (
 )
 
 Item = dict[str, Any]
-
-_NOT_SUPPORTED_TOOL = (
-    "Only functions can be sent: OpenAI's own tools are not there, run yours as one."
-)
 
 
 def decode_response_request(body: bytes) -> ResponseRequest:
@@ -150,12 +153,7 @@ def decode_response_request(body: bytes) -> ResponseRequest:
     InvalidRequest
         See `Fields.decode`.
     """
-    try:
-        request = RESPONSE.decode(body)
-    except InvalidRequest as error:
-        if re.fullmatch(r"tools\[\d+\]\.type", error.param or ""):
-            error.message = f"`{error.param}`: {_NOT_SUPPORTED_TOOL}"
-        raise
+    request = RESPONSE.decode(body)
     if request.background and request.stream:
         raise InvalidRequest(
             "`background`: Not together with `stream`: ask for the response by its id.",
@@ -203,12 +201,17 @@ def items_of(request: ResponseRequest) -> list[Item]:
 
 
 def chat_request(
-    request: ResponseRequest, before: Sequence[Item], items: Sequence[Item]
+    request: ResponseRequest,
+    tools: ClientTools,
+    before: Sequence[Item],
+    items: Sequence[Item],
 ) -> tuple[ChatCompletionRequest, list[str]]:
     """The same request for a chat completion, and what its messages are called here.
 
     Parameters
     ----------
+    tools:
+        Those of the request.
     before:
         The items of the conversation that goes on, those of responses included.
     items:
@@ -233,10 +236,8 @@ def chat_request(
         stream_options=StreamOptions(include_usage=True),
         max_completion_tokens=request.max_output_tokens,
         reasoning_effort=effort,
-        tools=[_tool(tool) for tool in request.tools or []],
-        tool_choice=NamedToolChoice(FunctionName(request.tool_choice.name))
-        if isinstance(request.tool_choice, FunctionChoice)
-        else request.tool_choice,
+        tools=tools.functions,
+        tool_choice=_choice(request.tool_choice),
         parallel_tool_calls=request.parallel_tool_calls,
         response_format=_format(request.text),
     )
@@ -272,7 +273,7 @@ def _item(raw: Item, path: str) -> InputItem:
 
 
 def _message(item: InputItem, path: str) -> ChatMessage | None:
-    if isinstance(item, InputReasoning):
+    if isinstance(item, InputReasoning | WebSearchCallItem):
         return None
     if isinstance(item, ItemReference):
         raise InvalidRequest(
@@ -280,16 +281,14 @@ def _message(item: InputItem, path: str) -> ChatMessage | None:
             "response. Send the item itself.",
             param=f"{path}.id",
         )
-    if isinstance(item, FunctionCallItem):
-        call = ToolCall(
-            id=item.call_id, function=FunctionCall(item.name, item.arguments)
-        )
-        return AssistantMessage(tool_calls=[call])
-    content = item.output if isinstance(item, FunctionCallOutput) else item.content
-    field = "output" if isinstance(item, FunctionCallOutput) else "content"
-    parts = _parts(content, f"{path}.{field}")
-    if isinstance(item, FunctionCallOutput):
-        return ToolMessage(item.call_id, parts)
+    if isinstance(item, FunctionCallItem | CustomToolCallItem | LocalShellCallItem):
+        return AssistantMessage(tool_calls=[tool_call(item)])
+    if isinstance(item, LocalShellCallOutput):
+        call_id = item.call_id or item.id or ""
+        return ToolMessage(call_id, _parts(item.output, f"{path}.output"))
+    if isinstance(item, FunctionCallOutput | CustomToolCallOutput):
+        return ToolMessage(item.call_id, _parts(item.output, f"{path}.output"))
+    parts = _parts(item.content, f"{path}.content")
     kinds: dict[str, type[Any]] = {
         "user": UserMessage,
         "assistant": AssistantMessage,
@@ -334,11 +333,21 @@ def _join(last: AssistantMessage, more: AssistantMessage) -> None:
     last.tool_calls = [*(last.tool_calls or []), *(more.tool_calls or [])] or None
 
 
-def _tool(tool: ResponseFunctionTool) -> FunctionTool:
-    function = FunctionDefinition(
-        tool.name, tool.description, tool.parameters, tool.strict
-    )
-    return FunctionTool(function)
+def _choice(choice: ResponseToolChoice | None) -> ToolChoice | None:
+    if choice is None or isinstance(choice, str):
+        return choice
+    if isinstance(choice, AllowedChoice):
+        # Those that are left out are allowed to no effect.
+        named = [
+            _named(tool) for tool in choice.tools if tool.get("type") not in HOSTED
+        ]
+        return AllowedToolsChoice(AllowedTools(choice.mode, named))
+    return NamedToolChoice(FunctionName(choice.name))
+
+
+def _named(tool: Item) -> NamedToolChoice:
+    name = tool.get("name") or tool.get("type") or ""
+    return NamedToolChoice(FunctionName(flat_name(str(name), tool.get("namespace"))))
 
 
 def _format(text: TextConfig | None) -> ResponseFormat | None:

@@ -8,8 +8,20 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from .response_tool_types import (
+    AllowedChoice,
+    CustomChoice,
+    CustomTool,
+    CustomToolCallItem,
+    CustomToolCallOut,
+    LocalShellCallItem,
+    LocalShellCallOut,
+    LocalShellTool,
+    NamespaceTool,
+    WebSearchCallItem,
+)
 from .types import ReasoningEffort
 
 
@@ -66,6 +78,7 @@ class FunctionCallItem(Struct, tag="function_call", kw_only=True):
     id: str | None = None
     call_id: str
     name: str
+    namespace: str | None = None
     arguments: str
     status: str | None = None
 
@@ -75,6 +88,21 @@ class FunctionCallOutput(Struct, tag="function_call_output"):
 
     call_id: str
     output: str | list[InputContent]
+
+
+class CustomToolCallOutput(Struct, tag="custom_tool_call_output"):
+    """The result of a call of a custom tool."""
+
+    call_id: str
+    output: str | list[InputContent]
+
+
+class LocalShellCallOutput(Struct, tag="local_shell_call_output", kw_only=True):
+    """The output of a command."""
+
+    output: str | list[InputContent]
+    call_id: str | None = None
+    id: str | None = None
 
 
 class InputReasoning(Struct, tag="reasoning"):
@@ -91,6 +119,11 @@ InputItem = (
     InputMessage
     | FunctionCallItem
     | FunctionCallOutput
+    | CustomToolCallItem
+    | CustomToolCallOutput
+    | LocalShellCallItem
+    | LocalShellCallOutput
+    | WebSearchCallItem
     | InputReasoning
     | ItemReference
 )
@@ -109,6 +142,11 @@ class FunctionChoice(Struct, tag="function"):
     """The model must call this function."""
 
     name: str
+
+
+ResponseToolChoice = (
+    Literal["none", "auto", "required"] | FunctionChoice | CustomChoice | AllowedChoice
+)
 
 
 class Reasoning(Struct):
@@ -155,7 +193,8 @@ class ResponseRequest(Struct):
     """The body of `POST /v1/responses`.
 
     What becomes of each field is said in `openai.response_request`. The items of
-    `input` are `InputItem`, of which a message may leave its type out.
+    `input` are `InputItem`, of which a message may leave its type out; what tools
+    there may be, `openai.response_tools` says.
     """
 
     input: str | list[dict[str, Any]] | None = None
@@ -169,8 +208,8 @@ class ResponseRequest(Struct):
     max_output_tokens: int | None = None
     reasoning: Reasoning | None = None
     text: TextConfig | None = None
-    tools: list[ResponseFunctionTool] | None = None
-    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: ResponseToolChoice | None = None
     parallel_tool_calls: bool | None = None
     metadata: dict[str, str] | None = None
     include: list[str] | None = None
@@ -228,11 +267,18 @@ class FunctionCallOut(Struct, tag="function_call", kw_only=True):
     id: str
     call_id: str
     name: str
+    namespace: str | UnsetType = UNSET
     arguments: str = ""
     status: ItemStatus = "in_progress"
 
 
-OutputItem = OutputMessage | ReasoningItem | FunctionCallOut
+OutputItem = (
+    OutputMessage
+    | ReasoningItem
+    | FunctionCallOut
+    | CustomToolCallOut
+    | LocalShellCallOut
+)
 
 
 class InputTokensDetails(Struct):
@@ -304,8 +350,8 @@ class Response(Struct, kw_only=True):
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     text: TextConfig = msgspec.field(default_factory=TextConfig)
-    tool_choice: Literal["none", "auto", "required"] | FunctionChoice = "auto"
-    tools: list[ResponseFunctionTool] = []
+    tool_choice: ResponseToolChoice = "auto"
+    tools: list[ResponseFunctionTool | CustomTool | LocalShellTool | NamespaceTool] = []
     top_p: float = 1.0
     top_logprobs: int = 0
     truncation: Literal["auto", "disabled"] = "disabled"
@@ -473,3 +519,19 @@ class ArgumentsDone(Event, tag="response.function_call_arguments.done"):
     output_index: int
     name: str
     arguments: str
+
+
+class CustomInputDelta(Event, tag="response.custom_tool_call_input.delta"):
+    """The input of a custom tool grows."""
+
+    item_id: str
+    output_index: int
+    delta: str
+
+
+class CustomInputDone(Event, tag="response.custom_tool_call_input.done"):
+    """The input of a custom tool is whole."""
+
+    item_id: str
+    output_index: int
+    input: str

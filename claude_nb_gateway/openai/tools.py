@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +13,14 @@ from ..claude.turns import CallRule, Tool
 from ..dialects import check_bounds, check_references
 from ..errors import InvalidRequest
 from .tool_schemas import SchemaMender
-from .types import ChatCompletionRequest, FunctionTool, NamedToolChoice, ToolMessage
+from .types import (
+    AllowedToolsChoice,
+    ChatCompletionRequest,
+    FunctionTool,
+    NamedToolChoice,
+    ToolChoice,
+    ToolMessage,
+)
 
 # Ten times as many as OpenAI takes and more: no client that means well has so many.
 MOST_TOOLS = 2_000
@@ -47,12 +54,13 @@ def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
             )
         names.add(tool.name)
     choice = request.tool_choice
-    if isinstance(choice, NamedToolChoice) and choice.function.name not in names:
-        raise InvalidRequest(
-            f"`tool_choice`: there is no {choice.function.name!r} among `tools`.",
-            param="tool_choice",
-        )
-    if choice == "required" and not tools:
+    for name in _chosen(choice):
+        if name not in names:
+            raise InvalidRequest(
+                f"`tool_choice`: there is no {name!r} among `tools`.",
+                param="tool_choice",
+            )
+    if _requires_call(choice) and not (tools and _chosen(choice, names)):
         raise InvalidRequest(
             "`tool_choice` requires a call: send `tools`.", param="tool_choice"
         )
@@ -75,7 +83,13 @@ def rule_of(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> CallRule
         return None
     words = []
     allowed = None
-    if isinstance(choice, NamedToolChoice):
+    if isinstance(choice, AllowedToolsChoice):
+        names = [name_for_cli(name) for name in _chosen(choice)]
+        allowed = frozenset(names)
+        words.append(f"Call no tools but these: {', '.join(names) or 'none'}.")
+        if _requires_call(choice):
+            words.append("Answer by a call of one of them.")
+    elif isinstance(choice, NamedToolChoice):
         name = name_for_cli(choice.function.name)
         allowed = frozenset({name})
         words.append(f"Answer by a call of the tool {name}, and of no other tool.")
@@ -88,8 +102,23 @@ def rule_of(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> CallRule
         words.append("Call only one tool at a time, and wait for its result.")
     if strict and allowed != frozenset():
         words.append("The arguments of a call must match the tool's schema exactly.")
-    required = isinstance(choice, NamedToolChoice) or choice == "required"
+    required = _requires_call(choice)
     return CallRule(" ".join(words), allowed, required, one_at_a_time, strict)
+
+
+def _requires_call(choice: ToolChoice | None) -> bool:
+    if isinstance(choice, AllowedToolsChoice):
+        return choice.allowed_tools.mode == "required"
+    return isinstance(choice, NamedToolChoice) or choice == "required"
+
+
+def _chosen(
+    choice: ToolChoice | None, default: Collection[str] = ()
+) -> Collection[str]:
+    """The functions that `choice` names, `default` if it names none at all."""
+    if isinstance(choice, AllowedToolsChoice):
+        return [tool.function.name for tool in choice.allowed_tools.tools]
+    return [choice.function.name] if isinstance(choice, NamedToolChoice) else default
 
 
 def _tool(tool: FunctionTool, path: str, mender: SchemaMender) -> Tool:

@@ -157,7 +157,20 @@ class NamedToolChoice(Struct, tag="function"):
     function: FunctionName
 
 
-ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
+class AllowedTools(Struct):
+    """Tools the model may call, or of which it must call one."""
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedToolChoice]
+
+
+class AllowedToolsChoice(Struct, tag="allowed_tools"):
+    """The model may call these and no others."""
+
+    allowed_tools: AllowedTools
+
+
+ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice
 
 
 class TextFormat(Struct, tag="text"):

@@ -284,3 +284,26 @@ def test_strict_schema_that_cannot_be_checked_is_refused(chat, schema):
     with pytest.raises(openai.BadRequestError) as error:
         chat(user("q"), tools=[{"type": "function", "function": function}])
     assert error.value.param.startswith("tools[0].function.parameters")
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_allowed_tools_are_called(chat, model, mode):
+    model.script(Reply(tool_uses=[call()]), Reply(tool_uses=[call(2, **TIME_CALL)]))
+    choice = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": mode, "tools": [NAMED]},
+    }
+    response = chat(user("time?"), tool_choice=choice)
+    assert names(message_of(response.parse())) == ["get_time"]
+    assert corrected(response) == "tool_choice"
+
+
+def test_words_are_an_answer_where_tools_are_only_allowed(chat, model):
+    model.script(Reply(["No need."]))
+    choice = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [NAMED]},
+    }
+    message = message_of(chat(user("time?"), tool_choice=choice).parse())
+    assert message.content == "No need."
+    assert len(model.requests) == 1

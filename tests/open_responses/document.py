@@ -25,6 +25,7 @@ KNOWN_ITEMS = {
     "compaction",
 }
 KNOWN_TOOLS = {"function"}
+OTHERS_EVENTS = "response.custom_tool_call_input."
 
 _RESPONSES = re.compile(
     r"/v1(/projects/.+)?/responses(/compact|/resp_\w+(/cancel)?)?", re.ASCII
@@ -39,7 +40,15 @@ def schemas():
     schemas["JsonSchemaResponseFormat"]["properties"]["schema"] = {"type": "object"}
     # It describes the first, and lets nobody send it; the other is Claude's.
     schemas["ReasoningEffortEnum"]["enum"] += ["minimal", "max"]
-    for name, known in (("ItemField", KNOWN_ITEMS), ("Tool", KNOWN_TOOLS)):
+    allowed = schemas["AllowedToolChoice"]["properties"]["tools"]["items"]
+    schemas["AllowedTool"] = allowed.copy()
+    allowed.clear()
+    allowed["$ref"] = "#/components/schemas/AllowedTool"
+    for name, known in (
+        ("ItemField", KNOWN_ITEMS),
+        ("Tool", KNOWN_TOOLS),
+        ("AllowedTool", KNOWN_TOOLS),
+    ):
         others = {"properties": {"type": {"not": {"enum": sorted(known)}}}}
         schemas[name] = {"anyOf": [schemas[name], others]}
     return schemas
@@ -72,7 +81,7 @@ def faults(name, value):
 
 def event_faults(event):
     """What is wrong with an event; one of ours, `slug:name`, needs a number."""
-    if ":" in event["type"]:
+    if ":" in event["type"] or event["type"].startswith(OTHERS_EVENTS):
         return [] if "sequence_number" in event else [f"{event['type']}: no number"]
     name = _events().get(event["type"])
     if name is None:

@@ -1,0 +1,93 @@
+"""The tools that clients of the Responses API run beside functions, and their items.
+
+Codex sends all of them. Field by field as in OpenAI's specification.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+
+class CustomTool(Struct, tag="custom"):
+    """A tool that takes one text; `format` may be a grammar of it."""
+
+    name: str
+    description: str | None = None
+    format: dict[str, Any] | None = None
+
+
+class LocalShellTool(Struct, tag="local_shell"):
+    """A shell on the client's machine."""
+
+
+class NamespaceTool(Struct, tag="namespace"):
+    """Functions and custom tools that belong together."""
+
+    name: str
+    tools: list[dict[str, Any]]
+    description: str | None = None
+
+
+class CustomChoice(Struct, tag="custom"):
+    """The model must call this custom tool."""
+
+    name: str
+
+
+class AllowedChoice(Struct, tag="allowed_tools"):
+    """The model may, or must, call one of these and no other."""
+
+    mode: Literal["auto", "required"]
+    tools: list[dict[str, Any]]
+
+
+class CustomToolCallItem(Struct, tag="custom_tool_call", kw_only=True):
+    """A call of a custom tool by the model, said before."""
+
+    call_id: str
+    name: str
+    input: str
+    namespace: str | None = None
+
+
+class LocalShellCallItem(Struct, tag="local_shell_call", kw_only=True):
+    """A call of the client's shell by the model, said before."""
+
+    action: dict[str, Any]
+    call_id: str | None = None
+    id: str | None = None
+
+
+class WebSearchCallItem(Struct, tag="web_search_call"):
+    """A search that was made elsewhere; what it found is in the model's words."""
+
+
+class CustomToolCallOut(Struct, tag="custom_tool_call", kw_only=True):
+    """A call that the model makes; answer it by a `custom_tool_call_output`."""
+
+    id: str
+    call_id: str
+    name: str
+    namespace: str | UnsetType = UNSET
+    input: str = ""
+
+
+class ExecAction(Struct, tag="exec", kw_only=True, omit_defaults=True):
+    """A command to run, word by word."""
+
+    command: list[str]
+    env: dict[str, str]
+    timeout_ms: int | None = None
+    user: str | None = None
+    working_directory: str | None = None
+
+
+class LocalShellCallOut(Struct, tag="local_shell_call", kw_only=True):
+    """A command that the model wants run; answer it by its output."""
+
+    id: str
+    call_id: str
+    action: ExecAction = field(default_factory=lambda: ExecAction(command=[], env={}))
+    status: Literal["in_progress", "completed", "incomplete"] = "in_progress"
