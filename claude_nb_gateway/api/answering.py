@@ -52,6 +52,22 @@ class Wire(Protocol):
         """The answer in one piece, after the last chunk."""
 
 
+class Stream(Protocol):
+    """What takes events to a client, whatever they are framed in."""
+
+    #: Whether anything was written yet; until then an error can be a status.
+    started: bool
+
+    async def send(self, events: Iterable[msgspec.Struct]) -> bool:
+        """Write `events`; returns whether the client was too slow to take them."""
+
+    async def done(self) -> None:
+        """Write what ends a stream."""
+
+    def close(self) -> None:
+        """Write nothing more on its own."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """Where a request is to be answered."""
@@ -132,6 +148,20 @@ class AnsweringHandler(GatewayHandler):
             )
         return entered
 
+    def tell(self, name: str, value: str) -> None:
+        """Tell the client, in a header of the answer where it has headers."""
+        self.set_header(name, value)
+
+    def waited_seconds(self) -> float:
+        """For how long the client has waited by now."""
+        return self.request.request_time()
+
+    async def end_stream(self, stream: Stream, wire: Wire) -> None:
+        """Say that all events are sent."""
+        if wire.ends_with_done:
+            await stream.done()
+        self.finish(set_content_type="text/event-stream")
+
     def report_ignored(self, names: Sequence[str]) -> None:
         """Say which fields of the request change nothing.
 
@@ -148,7 +178,7 @@ class AnsweringHandler(GatewayHandler):
                 code="unsupported_parameter",
             )
         if names:
-            self.set_header(IGNORED_HEADER, ", ".join(names))
+            self.tell(IGNORED_HEADER, ", ".join(names))
 
     async def prepared(
         self,
@@ -230,13 +260,13 @@ class AnsweringHandler(GatewayHandler):
             async for batch in batches:
                 for message in batch:
                     if isinstance(message, Corrected):
-                        self.set_header(CORRECTED_HEADER, message.parameter)
+                        self.tell(CORRECTED_HEADER, message.parameter)
                 chunks = [chunk for message in batch for chunk in builder.feed(message)]
                 if not begun and conversation.has_own_turns:
-                    self.set_header(SESSION_HEADER, builder.session.id)
+                    self.tell(SESSION_HEADER, builder.session.id)
                 if chunks and not begun and any(map(has_words, chunks)):
                     begun = True
-                    metrics.FIRST_TOKEN_SECONDS.observe(self.request.request_time())
+                    metrics.FIRST_TOKEN_SECONDS.observe(self.waited_seconds())
                 yield chunks
                 if builder.finished:
                     return
@@ -250,8 +280,8 @@ class AnsweringHandler(GatewayHandler):
         self.log.error("mid-stream: %s", error, exc_info=error)
         return error_of(error, 500)
 
-    def event_stream(self, wire: Wire) -> EventStream:
-        """The stream of an answer in the words of `wire`."""
+    def event_stream(self, wire: Wire) -> Stream:
+        """What takes an answer in the words of `wire` to the client."""
         return EventStream(
             self,
             self.gateway.keepalive_seconds,
@@ -273,9 +303,7 @@ class AnsweringHandler(GatewayHandler):
             await stream.send(wire.fail(self.error_midway(error)))
         finally:
             stream.close()
-        if wire.ends_with_done:
-            await stream.done()
-        self.finish(set_content_type="text/event-stream")
+        await self.end_stream(stream, wire)
 
 
 def _the_one(field: str, *named: str | None) -> str | None:

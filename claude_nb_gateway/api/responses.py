@@ -107,8 +107,7 @@ class ResponsesHandler(AnsweringHandler):
         stream = self.event_stream(wire)
         stream.close()
         await stream.send(wire.cancel())
-        await stream.done()
-        self.finish(set_content_type="text/event-stream")
+        await self.end_stream(stream, wire)
 
     async def _in_background(
         self,
