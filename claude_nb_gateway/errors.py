@@ -18,6 +18,7 @@ GatewayError
 ├── ConstraintUnmet           the model did not do what was asked, told twice
 ├── StoreUnavailable          the database cannot be used; says what to do about it
 └── UpstreamError             the model's API refused, failed or broke off
+    └── QuotaExceeded         … since the account would have to pay, or cannot
 
 The text of every error may be shown to a client: it never holds a path, an
 address or a traceback of the host. What helps only the operator is in `detail`,
@@ -179,6 +180,10 @@ class UpstreamError(GatewayError):
     def __init__(self, message: str, *, status: int | None, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.status = status
+
+
+class QuotaExceeded(UpstreamError):
+    """The account has used up what it paid for; asking again does not help."""
 
 
 class StoreUnavailable(GatewayError):

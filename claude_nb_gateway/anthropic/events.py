@@ -56,11 +56,24 @@ ERROR_TYPES = {
 }
 
 
+# Of some the status does not say enough.
+_TYPES_OF_CODES = {
+    "insufficient_quota": "billing_error",
+    "server_is_overloaded": "overloaded_error",
+    "timeout": "timeout_error",
+}
+_TYPES = frozenset(ERROR_TYPES.values())
+
+
 def error_event(error: ErrorBody, status: int, request_id: str) -> ErrorEvent:
     """The error with this HTTP status in Anthropic's shape."""
     default = "invalid_request_error" if status < 500 else "api_error"
-    kind = ERROR_TYPES.get(status, default)
+    kind = _type_of_code(error) or ERROR_TYPES.get(status, default)
     return ErrorEvent(error=ErrorDetail(kind, error.message), request_id=request_id)
+
+
+def _type_of_code(error: ErrorBody) -> str | None:
+    return _TYPES_OF_CODES.get(error.code or "")
 
 
 class MessageWire:
@@ -118,7 +131,8 @@ class MessageWire:
 
     def fail(self, error: ErrorBody) -> list[msgspec.Struct]:
         """The event that ends a stream which broke off."""
-        kind = "rate_limit_error" if error.type == "rate_limit_error" else "api_error"
+        default = error.type if error.type in _TYPES else "api_error"
+        kind = _type_of_code(error) or default
         detail = ErrorDetail(kind, error.message)
         return [ErrorEvent(error=detail, request_id=self._request_id)]
 

@@ -196,13 +196,18 @@ class GatewayHandler(APIHandler):
         """The error for whoever brings no key that is good, with where to get one."""
         from_hub = hasattr(self.identity_provider, "hub_auth")
         where = AT_A_HUB if from_hub else AT_A_SERVER
-        return APIError(401, f"No valid API key. {where}", code="invalid_api_key")
+        return APIError(
+            401, f"Invalid API key, or none. {where}", code="invalid_api_key"
+        )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with OpenAI's error object, whatever went wrong."""
         exception = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(exception, APIError) and exception.retry_after_seconds:
             self.set_header("Retry-After", exception.retry_after_seconds)
+        if isinstance(exception, APIError) and exception.hopeless:
+            # The official clients of both APIs then do not try again.
+            self.set_header("X-Should-Retry", "false")
         if status_code == 401:
             self.set_header("WWW-Authenticate", "Bearer")
         if status_code == 405:
@@ -355,7 +360,8 @@ class GatewayHandler(APIHandler):
             self.log.warning("keys: %s %s", error, error.detail)
             raise api_error(error) from error
         if isinstance(found, str):
-            raise APIError(401, found, code="invalid_api_key")
+            text = f"Invalid API key: {found}"
+            raise APIError(401, text, code="invalid_api_key")
         return found
 
     def _refuse_large_body(self) -> None:

@@ -20,6 +20,7 @@ from ..errors import (
     NotAllowed,
     NotLoggedIn,
     ProjectNotFound,
+    QuotaExceeded,
     ResponseNotFound,
     SessionBusy,
     SessionNotFound,
@@ -39,6 +40,9 @@ TYPES = {
 # Where the status of the model's API is not what a client should act upon.
 STATUS_FOR_UPSTREAM = {500: 502, 529: 503}
 
+# Codes by which OpenAI's clients decide; the second is Codex's.
+UPSTREAM_CODES = {429: "rate_limit_exceeded", 529: "server_is_overloaded"}
+
 #: A client that has no better hint waits so long before it tries again.
 RETRY_AFTER_SECONDS = {429: 5, 503: 5}
 
@@ -57,9 +61,9 @@ class APIError(HTTPError):
     ) -> None:
         super().__init__(status, "%s", message)
         self.body = ErrorBody(message, error_type(status), param, code)
-        self.retry_after_seconds = retry_after_seconds or RETRY_AFTER_SECONDS.get(
-            status
-        )
+        self.hopeless = code == "insufficient_quota"
+        after = None if self.hopeless else RETRY_AFTER_SECONDS.get(status)
+        self.retry_after_seconds = retry_after_seconds or after
 
 
 def error_type(status: int) -> str:
@@ -87,16 +91,18 @@ def api_error(error: GatewayError) -> APIError:
         return APIError(
             429,
             message,
-            code="server_busy",
+            code="rate_limit_exceeded",
             retry_after_seconds=error.retry_after_seconds,
         )
     if isinstance(error, ConstraintUnmet):
         return APIError(502, message, code="constraint_unmet")
+    if isinstance(error, QuotaExceeded):
+        # As OpenAI has it, though trying again does not help.
+        return APIError(429, message, code="insufficient_quota")
     if isinstance(error, UpstreamError):
         status = error.status or 502
-        status = STATUS_FOR_UPSTREAM.get(status, status)
-        code = {404: "model_not_found", 429: "rate_limit_exceeded"}.get(status)
-        return APIError(status, message, code=code or "upstream_error")
+        code = UPSTREAM_CODES.get(status, "upstream_error")
+        return APIError(STATUS_FOR_UPSTREAM.get(status, status), message, code=code)
     for kind, status, code in (
         (NotLoggedIn, 401, "not_logged_in"),
         (CLINotFound, 503, "cli_not_found"),

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import re
 
-from ..errors import GatewayError, InvalidRequest, NotLoggedIn, UpstreamError
+from ..errors import (
+    GatewayError,
+    InvalidRequest,
+    NotLoggedIn,
+    QuotaExceeded,
+    UpstreamError,
+)
 from .protocol import Result, System
 
 # Asking again cannot help: the same request meets the same refusal.
@@ -20,18 +26,55 @@ LOGIN = (
     "`claude` and then /login, or set ANTHROPIC_API_KEY before starting the server."
 )
 
+# The words are those by which clients decide whether to try again, or to cut.
 MEANINGS = {
-    401: "The model's API refused the server's credentials. Log the Claude Code CLI "
-    "in again on the server, or correct its ANTHROPIC_API_KEY.",
+    401: "The model's API refused the server's credentials: an invalid API key, or a "
+    "login that has ended. Log the Claude Code CLI in again on the server, or correct "
+    "its ANTHROPIC_API_KEY.",
     403: "The model's API does not allow the server's account to do this.",
     404: "The model's API does not know this model, or the account may not use it.",
     413: "The request is too large for the model's API: send less text or fewer "
     "or smaller images.",
-    429: "The model's API limits the rate of the server's account: try again later.",
+    429: "Rate limit reached: the model's API limits the server's account. Try again "
+    "later.",
     529: "The model's API is overloaded: try again later.",
 }
 
-_PREFIX = re.compile(r"^(Failed to authenticate\. )?API Error: (\d{3} )?")
+TOO_LONG = (
+    "The conversation exceeds the model's maximum context length (prompt is too long). "
+    "Shorten `messages`."
+)
+
+# What the API says where the account would have to pay, and what helps. The gateway
+# never tries to get around it.
+QUOTAS = (
+    (
+        "extra usage is required",
+        "Extra usage is required for so long a conversation: the server's account must "
+        "switch it on (Claude's settings, Usage), or send less.",
+    ),
+    (
+        "third-party apps",
+        "Third-party apps, for which Anthropic takes this gateway, draw from the extra "
+        "usage of the server's account and not from its plan: switch that on (Claude's "
+        "settings, Usage), or run the CLI with an ANTHROPIC_API_KEY.",
+    ),
+    (
+        "out of extra usage",
+        "You're out of extra usage: the server's account must add more (Claude's "
+        "settings, Usage) or wait for its plan's next window.",
+    ),
+    (
+        "credit balance is too low",
+        "The credit balance of the server's account is too low: buy credits in "
+        "Anthropic's console (Plans & Billing).",
+    ),
+)
+_PAY = "The model's API asks the server's account to pay: see its plan and billing."
+
+_PREFIX = re.compile(
+    r"^(Failed to authenticate\. )?API Error: (\d{3} |Request rejected \(\d{3}\) · )?"
+)
 _HOST_DETAIL = re.compile(r"(https?://\S+|\b\d{1,3}(\.\d{1,3}){3}(:\d+)?|(?<!\w)/\S+)")
 
 
@@ -40,10 +83,7 @@ def failure(result: Result) -> GatewayError:
     text = result.result or ""
     if result.terminal_reason == "prompt_too_long":
         return InvalidRequest(
-            "The conversation is longer than the model's context window. "
-            "Shorten `messages`.",
-            param="messages",
-            code="context_length_exceeded",
+            TOO_LONG, param="messages", code="context_length_exceeded"
         )
     if "Not logged in" in text:
         return NotLoggedIn(LOGIN, detail=text)
@@ -52,6 +92,8 @@ def failure(result: Result) -> GatewayError:
 
 def upstream_error(status: int | None, text: str) -> UpstreamError:
     """The error for an upstream `status`, None where there was no answer at all."""
+    if quota := _quota(status, text):
+        return QuotaExceeded(quota, status=status, detail=text)
     if status is None:
         message = "The connection to the model's API failed or broke off."
     elif status in (400, 422):
@@ -60,6 +102,14 @@ def upstream_error(status: int | None, text: str) -> UpstreamError:
     else:
         message = MEANINGS.get(status, f"The model's API failed with status {status}.")
     return UpstreamError(message, status=status, detail=text)
+
+
+def _quota(status: int | None, text: str) -> str:
+    if status in (400, 402, 429):
+        for phrase, meaning in QUOTAS:
+            if phrase in text.lower():
+                return meaning
+    return _PAY if status == 402 else ""
 
 
 def hopeless(message: System) -> UpstreamError | None:

@@ -559,7 +559,8 @@ class CLIManager(LoggingConfigurable):
 
     def _too_busy(self, what: str) -> TooBusy:
         return TooBusy(
-            f"All {self.max_processes} Claude processes of the server are busy. {what}",
+            f"The server is overloaded (rate limit reached): all {self.max_processes} "
+            f"Claude processes are busy. {what}",
             retry_after_seconds=max(1, round(self.queue_timeout_seconds / 2)),
         )
 

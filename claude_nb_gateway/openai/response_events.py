@@ -64,6 +64,16 @@ INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
     "content_filter": IncompleteDetails("content_filter"),
 }
 
+# The codes of failures by which clients decide what to do next; all others are one.
+FAILURES = frozenset(
+    {
+        "rate_limit_exceeded",
+        "insufficient_quota",
+        "context_length_exceeded",
+        "server_is_overloaded",
+    }
+)
+
 MOST_METADATA = 16
 
 Value = TypeVar("Value")
@@ -178,11 +188,12 @@ class ResponseWire:
 
     def fail(self, error: ErrorBody) -> list[Event]:
         """The event that ends a stream which broke off."""
-        limited = error.type == "rate_limit_error"
-        code = "rate_limit_exceeded" if limited else "server_error"
+        code = error.code or ""
         self._close("incomplete")
         self.response.status = "failed"
-        self.response.error = ResponseError(code, error.message)
+        self.response.error = ResponseError(
+            code if code in FAILURES else "server_error", error.message
+        )
         return self._numbered([ResponseFailed(response=self.response)])
 
     def cancel(self) -> list[Event]:
