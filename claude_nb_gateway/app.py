@@ -31,11 +31,11 @@ from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
 from .api.openapi import OpenAPIHandler
 from .api.projects import ProjectHandler, ProjectsHandler
+from .api.response_socket import ResponsesSocket
 from .api.responses import (
     CancelResponseHandler,
     InputItemsHandler,
     ResponseHandler,
-    ResponsesHandler,
 )
 from .api.sessions import (
     ForkHandler,
@@ -63,6 +63,8 @@ from .store.store import Store
 from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
 
+GOING_AWAY = 1001
+
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 CHATS = "/v1"
@@ -73,7 +75,7 @@ THEIRS = "(?:/v1)?"
 ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
     (r"/chat/completions", ChatCompletionsHandler),
     (r"/completions", CompletionsHandler),
-    (r"/responses", ResponsesHandler),
+    (r"/responses", ResponsesSocket),
     (r"/responses/(?P<response_id>[^/]+)", ResponseHandler),
     (r"/responses/(?P<response_id>[^/]+)/cancel", CancelResponseHandler),
     (r"/responses/(?P<response_id>[^/]+)/input_items", InputItemsHandler),
@@ -205,6 +207,25 @@ class GatewayApp(ExtensionApp):
         help="""A client that takes nothing of its stream for so long, while there is
         something to take, is hung up on, and its turn is stopped.""",
     )
+    websocket_ping_seconds = Float(
+        30.0,
+        min=0.1,
+        config=True,
+        help="""A WebSocket is pinged so often; one that has not answered within as
+        long again, as of a client that does not read, is closed.""",
+    )
+    websocket_idle_seconds = Float(
+        900.0,
+        min=0.1,
+        config=True,
+        help="A WebSocket on which nothing is asked for so long is closed.",
+    )
+    websocket_connection_seconds = Float(
+        3600.0,
+        min=0.1,
+        config=True,
+        help="A WebSocket that is older takes no request any more.",
+    )
     strict_parameters = Bool(
         False,
         config=True,
@@ -271,6 +292,7 @@ class GatewayApp(ExtensionApp):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel_key = secrets.token_urlsafe(32)
+        self.sockets: set[ResponsesSocket] = set()
         self._opening: asyncio.Task[None] | None = None
         self._demo_model: ModelServer | None = None
         self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
@@ -358,6 +380,8 @@ class GatewayApp(ExtensionApp):
         await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
         await self.manager.shutdown()
+        for socket in list(self.sockets):
+            socket.close(GOING_AWAY, "the server stops")
         await self.schemas.close()
         await self.sessions.close()
         if self._opening is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,10 @@ class ResponseStore(LoggingConfigurable):
         self._bytes += size_bytes
         self._forget_old()
 
-    def get(self, response_id: str, principal: str, param: str = "") -> StoredResponse:
-        """The response `response_id` of `principal`.
+    def get(
+        self, response_id: str, principals: Collection[str], param: str = ""
+    ) -> StoredResponse:
+        """The response `response_id` of one of `principals`.
 
         Raises
         ------
@@ -83,7 +85,7 @@ class ResponseStore(LoggingConfigurable):
         """
         self._forget_old()
         stored = self._stored.get(response_id)
-        if stored is None or stored.principal != principal:
+        if stored is None or stored.principal not in principals:
             raise ResponseNotFound(response_id, param or None)
         stored.used = time.monotonic()
         self._stored.move_to_end(response_id)
@@ -91,7 +93,7 @@ class ResponseStore(LoggingConfigurable):
 
     def delete(self, response_id: str, principal: str) -> None:
         """Forget the response; one that is being made is cancelled."""
-        stored = self.get(response_id, principal)
+        stored = self.get(response_id, [principal])
         self.forget(stored)
         if stored.task is not None:
             stored.cancelled = True
@@ -110,7 +112,7 @@ class ResponseStore(LoggingConfigurable):
         InvalidRequest
             It is not being made.
         """
-        stored = self.get(response_id, principal)
+        stored = self.get(response_id, [principal])
         if stored.task is None:
             raise InvalidRequest(
                 f"The response {response_id!r} is {stored.response.status}: there is "
@@ -121,10 +123,10 @@ class ResponseStore(LoggingConfigurable):
         await asyncio.wait([stored.task], timeout=CANCEL_SECONDS)
         return stored.response
 
-    def item(self, item_id: str, principal: str) -> Item | None:
-        """The item `item_id` of any response of `principal`, None if there is none."""
+    def item(self, item_id: str, principals: Collection[str]) -> Item | None:
+        """The item `item_id` of any response of `principals`, None if there is none."""
         for stored in reversed(self._stored.values()):
-            if stored.principal != principal:
+            if stored.principal not in principals:
                 continue
             for item in stored.response.output:
                 if item.id == item_id:
@@ -132,13 +134,15 @@ class ResponseStore(LoggingConfigurable):
                     return found
         return None
 
-    def resolved(self, items: Sequence[Item], principal: str) -> list[Item]:
+    def resolved(
+        self, items: Sequence[Item], principals: Collection[str]
+    ) -> list[Item]:
         """`items` with those that are referred to in the place of references."""
         resolved = []
         for item in items:
             found = None
             if item.get("type") == "item_reference":
-                found = self.item(str(item.get("id")), principal)
+                found = self.item(str(item.get("id")), principals)
             resolved.append(found or item)
         return resolved
 

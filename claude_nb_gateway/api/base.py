@@ -300,7 +300,8 @@ class GatewayHandler(APIHandler):
         """Count the request."""
         super().on_finish()
         if self.endpoint is not None:
-            metrics.REQUESTS.labels(self.endpoint, self._outcome()).inc()
+            outcome = self._outcome(self.get_status())
+            metrics.REQUESTS.labels(self.endpoint, outcome).inc()
 
     def _methods(self) -> list[str]:
         own = type(self)
@@ -310,8 +311,7 @@ class GatewayHandler(APIHandler):
             if getattr(own, name.lower()) is not getattr(APIHandler, name.lower())
         ]
 
-    def _outcome(self) -> str:
-        status = self.get_status()
+    def _outcome(self, status: int) -> str:
         if self.client_gone:
             return "abandoned"
         if status >= 500 or self.failed_midway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..claude.turns import Conversation
 from ..errors import InvalidRequest
@@ -18,12 +19,28 @@ from ..openai.response_request import (
     items_of,
     response_fields_without_effect,
 )
-from ..openai.response_tools import read_tools
-from ..openai.response_types import InputItemList, ResponseDeleted, ResponseRequest
+from ..openai.response_tools import ClientTools, read_tools
+from ..openai.response_types import (
+    InputItemList,
+    Response,
+    ResponseDeleted,
+    ResponseRequest,
+)
+from ..openai.types import ChatCompletionRequest
 from ..responses import StoredResponse
 from .answering import AnsweringHandler
 from .base import GatewayHandler, allowed_to
 from .errors import http_errors
+
+
+class Asked(NamedTuple):
+    """What a request asks for: a response, and a chat for which it is made."""
+
+    stored: StoredResponse
+    wire: ResponseWire
+    tools: ClientTools
+    chat: ChatCompletionRequest
+    paths: list[str]
 
 
 class ResponsesHandler(AnsweringHandler):
@@ -36,26 +53,54 @@ class ResponsesHandler(AnsweringHandler):
         """Answer the input in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
             request = decode_response_request(self.request.body)
-            tools = read_tools(request.tools)
-            ignored = response_fields_without_effect(request)
-            self.report_ignored([*ignored, *tools.left_out])
-            before: Sequence[Item] = ()
-            if request.previous_response_id is not None:
-                before = self._before(request.previous_response_id)
-            items = self.gateway.responses.resolved(items_of(request), self.principal)
-            with named_as(tools.names):
-                chat, paths = chat_request(request, tools, before, items)
-                response = response_to(request, tools)
-                conversation, builder = await self.prepared(chat, (), paths)
-            reasoning = request.reasoning
-            shown = reasoning and (reasoning.summary or reasoning.generate_summary)
-            wire = ResponseWire(response, shows_thoughts=bool(shown), tools=tools)
-            stored = StoredResponse(self.principal, response, before, items)
-            await self._make(request, stored, wire, conversation, builder)
+            await self.respond(request, len(self.request.body))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which the caller finds responses."""
+        return (self.principal,)
+
+    def keeper(self, response: Response) -> str | None:
+        """The name under which `response` is kept, None if it is not."""
+        return self.principal if response.store else None
+
+    def read(self, request: ResponseRequest) -> Asked:
+        """What `request` asks for.
+
+        Raises
+        ------
+        InvalidRequest
+        """
+        tools = read_tools(request.tools)
+        ignored = response_fields_without_effect(request)
+        self.report_ignored([*ignored, *tools.left_out])
+        before: Sequence[Item] = ()
+        if request.previous_response_id is not None:
+            before = self._before(request.previous_response_id)
+        items = self.gateway.responses.resolved(items_of(request), self.names)
+        with named_as(tools.names):
+            chat, paths = chat_request(request, tools, before, items)
+            response = response_to(request, tools)
+        reasoning = request.reasoning
+        shown = reasoning and (reasoning.summary or reasoning.generate_summary)
+        wire = ResponseWire(response, shows_thoughts=bool(shown), tools=tools)
+        keeper = self.keeper(response) or ""
+        stored = StoredResponse(keeper, response, before, items)
+        return Asked(stored, wire, tools, chat, paths)
+
+    async def respond(
+        self, request: ResponseRequest, size_bytes: int
+    ) -> StoredResponse:
+        """Answer `request`, which came in so many bytes."""
+        asked = self.read(request)
+        with named_as(asked.tools.names):
+            prepared = await self.prepared(asked.chat, (), asked.paths)
+            await self._make(request, asked.stored, asked.wire, *prepared, size_bytes)
+        return asked.stored
 
     def _before(self, response_id: str) -> list[Item]:
         field = "previous_response_id"
-        stored = self.gateway.responses.get(response_id, self.principal, field)
+        stored = self.gateway.responses.get(response_id, self.names, field)
         if stored.response.status not in ("completed", "incomplete"):
             raise InvalidRequest(
                 f"`{field}`: that response is {stored.response.status}.", param=field
@@ -69,9 +114,9 @@ class ResponsesHandler(AnsweringHandler):
         wire: ResponseWire,
         conversation: Conversation,
         builder: ChunkBuilder,
+        size_bytes: int,
     ) -> None:
         store = self.gateway.responses
-        size_bytes = len(self.request.body)
         if request.background:
             stored.response.status = "queued"
             store.add(stored, size_bytes)
@@ -79,7 +124,7 @@ class ResponsesHandler(AnsweringHandler):
             store.run(stored, self._in_background(stored, wire, conversation, builder))
             self.send_json(stored.response)
             return
-        if stored.response.store:
+        if stored.principal:
             stored.task = asyncio.current_task()
             store.add(stored, size_bytes)
         try:
@@ -139,7 +184,7 @@ class ResponseHandler(GatewayHandler):
                     "`stream`: A response cannot be streamed again: leave it out.",
                     param="stream",
                 )
-            stored = self.gateway.responses.get(response_id, self.principal)
+            stored = self.gateway.responses.get(response_id, [self.principal])
             self.send_json(stored.response)
 
     @allowed_to("write")
@@ -168,7 +213,7 @@ class InputItemsHandler(GatewayHandler):
     async def get(self, response_id: str) -> None:
         """List the items, the last first."""
         with http_errors(self.log):
-            stored = self.gateway.responses.get(response_id, self.principal)
+            stored = self.gateway.responses.get(response_id, [self.principal])
             items = [
                 {"id": f"item_{response_id[-16:]}_{index}", **item}
                 for index, item in enumerate([*stored.before, *stored.items])

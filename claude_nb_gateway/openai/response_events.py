@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidRequest
@@ -53,9 +54,11 @@ from .response_types import (
 )
 from .types import (
     ChatCompletionChunk,
+    CompletionTokensDetails,
     CompletionUsage,
     ErrorBody,
     FinishReason,
+    PromptTokensDetails,
     ToolCallDelta,
 )
 
@@ -72,6 +75,10 @@ FAILURES = frozenset(
         "context_length_exceeded",
         "server_is_overloaded",
     }
+)
+
+NOTHING_USED = CompletionUsage(
+    0, 0, 0, PromptTokensDetails(), CompletionTokensDetails()
 )
 
 MOST_METADATA = 16
@@ -168,11 +175,7 @@ class ResponseWire:
         self.response.model = chunk.model or self.response.model
         if not self._begun:
             self._begun = True
-            self.response.status = "in_progress"
-            events.append(ResponseCreated(response=replace(self.response, output=[])))
-            events.append(
-                ResponseInProgress(response=replace(self.response, output=[]))
-            )
+            events += self._created()
         for choice in chunk.choices:
             delta = choice.delta
             if delta.reasoning_content and self._shows_thoughts:
@@ -202,6 +205,16 @@ class ResponseWire:
         self.response.status = "cancelled"
         return self._numbered([ResponseIncomplete(response=self.response)])
 
+    def skip(self) -> list[Event]:
+        """The events of a response for which the model is not asked."""
+        return self._numbered([*self._created(), *self._end(NOTHING_USED)])
+
+    def preceded(self, note: Event, events: Iterable[Struct]) -> list[Event]:
+        """`note` and then `events`, the last ones made, numbered anew."""
+        made = [event for event in events if isinstance(event, Event)]
+        self._sent -= len(made)
+        return self._numbered([note, *made])
+
     def whole(self) -> Response:
         """The response."""
         return self.response
@@ -211,6 +224,13 @@ class ResponseWire:
             event.sequence_number = self._sent
             self._sent += 1
         return list(events)
+
+    def _created(self) -> list[Event]:
+        self.response.status = "in_progress"
+        return [
+            ResponseCreated(response=replace(self.response, output=[])),
+            ResponseInProgress(response=replace(self.response, output=[])),
+        ]
 
     @property
     def _index(self) -> int:

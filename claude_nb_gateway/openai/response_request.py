@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ from .response_types import (
     ResponseToolChoice,
     TextConfig,
 )
+from .socket_types import ResponseCreate
 from .types import (
     AllowedTools,
     AllowedToolsChoice,
@@ -144,6 +145,12 @@ NAMES = (
 
 Item = dict[str, Any]
 
+Request = TypeVar("Request", bound=ResponseRequest)
+
+_CREATE = Fields(
+    ResponseCreate, RESPONSE.honoured, RESPONSE.without_effect, RESPONSE.refused
+)
+
 
 def decode_response_request(body: bytes) -> ResponseRequest:
     """Read and check a request.
@@ -153,7 +160,11 @@ def decode_response_request(body: bytes) -> ResponseRequest:
     InvalidRequest
         See `Fields.decode`.
     """
-    request = RESPONSE.decode(body)
+    return _decoded(body, RESPONSE)
+
+
+def _decoded(body: bytes, fields: Fields[Request]) -> Request:
+    request = fields.decode(body)
     if request.background and request.stream:
         raise InvalidRequest(
             "`background`: Not together with `stream`: ask for the response by its id.",
@@ -171,6 +182,47 @@ def decode_response_request(body: bytes) -> ResponseRequest:
                 code="unsupported_parameter",
             )
     return request
+
+
+def decode_response_create(message: bytes) -> ResponseCreate | None:
+    """Read and check a message of a WebSocket; None is one that asks for nothing.
+
+    Raises
+    ------
+    InvalidRequest
+        See `decode_response_request`; it is another message; or it asks for what
+        cannot be on a WebSocket.
+    """
+    create = _decoded(message, _CREATE)
+    if create.type == "response.processed":
+        return None
+    if create.type != "response.create":
+        raise InvalidRequest(
+            f"`type`: There is no message {create.type!r} here: send "
+            "`response.create`.",
+            param="type",
+        )
+    # Both go without saying here; what says the same is let be.
+    for name, only in (("stream", True), ("background", False)):
+        if getattr(create, name) not in (None, only):
+            raise InvalidRequest(
+                f"`{name}`: A WebSocket is always streamed to: leave it out.",
+                param=name,
+            )
+    create.stream = True
+    return create
+
+
+def named_previous(message: bytes) -> str | None:
+    """The response that a message goes on with, whatever is wrong with the rest."""
+    try:
+        return msgspec.json.decode(message, type=_Previous).previous_response_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class _Previous(msgspec.Struct):
+    previous_response_id: str | None = None
 
 
 def response_fields_without_effect(request: ResponseRequest) -> list[str]:
@@ -192,6 +244,8 @@ def items_of(request: ResponseRequest) -> list[Item]:
     if isinstance(request.input, str):
         part = {"type": "input_text", "text": request.input}
         return [{"type": "message", "role": "user", "content": [part]}]
+    if request.input == [] and request.previous_response_id is not None:
+        return []  # that one may have brought the question
     if not request.input:
         raise InvalidRequest("`input` is missing or empty.", param="input")
     return [

@@ -126,3 +126,59 @@ def test_multi_turn(post, model):
     ]
     completed(post(input=said))
     assert len(model.requests[0].turns) == 3
+
+
+def completed_event(event):
+    assert event["type"] == "response.completed", event
+    assert event["response"]["status"] == "completed"
+    return event["response"]
+
+
+def missing(event):
+    assert event["status"] == 400
+    assert event["error"]["code"] == "previous_response_not_found"
+
+
+def test_websocket_response(connect):
+    connection = connect()
+    connection.send(input=[message("user", "Count from 1 to 3.")])
+    events = connection.events()
+    assert events[0]["type"] == "response.created"
+    completed_event(events[-1])
+
+
+def test_websocket_sequential_responses(connect, model):
+    model.script(Reply(["first"]), Reply(["second"]))
+    connection = connect()
+    for word in ("first", "second"):
+        response = completed_event(connection.ask(f"Reply with {word}", store=False))
+        assert response["output"][0]["content"][0]["text"] == word
+
+
+def test_websocket_continuation(connect, model):
+    connection = connect()
+    first = completed_event(connection.ask("The code word: cobalt.", store=False))
+    completed_event(
+        connection.ask("Which?", store=False, previous_response_id=first["id"])
+    )
+    assert next(text for _, text in model.requests[1].turns) == "The code word: cobalt."
+
+
+def test_websocket_reconnect_store_false_recovery(connect):
+    first = completed_event(connect().ask("The code word: copper.", store=False))
+    connection = connect()
+    missing(connection.ask("Go on", store=False, previous_response_id=first["id"]))
+    completed_event(connection.ask("Start anew", store=False))
+
+
+def test_websocket_previous_response_not_found(connect):
+    missing(connect().ask("Go on", store=False, previous_response_id="resp_missing"))
+
+
+def test_websocket_failed_continuation_evicts_cache(connect):
+    connection = connect()
+    first = completed_event(connection.ask("The code word: ember.", store=False))
+    output = {"type": "function_call_output", "call_id": "call_missing", "output": "x"}
+    failed = connection.ask([output], store=False, previous_response_id=first["id"])
+    assert failed["status"] == 400
+    missing(connection.ask("Go on", store=False, previous_response_id=first["id"]))

@@ -1,0 +1,335 @@
+"""`/v1/responses` as a WebSocket: responses one after another on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+from tornado.web import HTTPError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from .. import metrics
+from ..fields import named_as
+from ..openai.response_events import ResponseWire
+from ..openai.response_request import (
+    NAMES,
+    decode_response_create,
+    named_previous,
+)
+from ..openai.response_types import Response
+from ..openai.socket_types import (
+    HeadersEvent,
+    ResponseCreate,
+    SocketError,
+    SocketErrorBody,
+)
+from ..responses import StoredResponse
+from .answering import Stream, Wire
+from .base import KERNEL_USER, LOCAL_USER, allowed_to
+from .errors import APIError, error_of, http_errors
+from .responses import ResponsesHandler
+from .sse import encode
+
+if TYPE_CHECKING:
+    from ..app import GatewayApp
+
+#: So many messages may wait for the response that is being made.
+MOST_WAITING = 16
+
+# https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+NORMAL = 1000
+POLICY_VIOLATION = 1008
+
+LIMIT_REACHED = APIError(
+    400,
+    "The connection is as old as it may become: open another.",
+    code="websocket_connection_limit_reached",
+)
+
+
+class Frames:
+    """Writes events to a WebSocket, one frame each.
+
+    Who takes nothing for too long, or does not answer a ping, is hung up on.
+    """
+
+    def __init__(self, socket: ResponsesSocket, wire: Wire) -> None:
+        self.started = False
+        self._socket = socket
+        self._wire = wire
+
+    async def send(self, events: Iterable[msgspec.Struct]) -> bool:
+        """Write `events`, and wait until they are out.
+
+        Returns whether the client was too slow to take them at once.
+        """
+        events = list(events)
+        if not events:
+            return False
+        told = self._socket.take_told()
+        if told and isinstance(self._wire, ResponseWire):
+            events = self._wire.preceded(HeadersEvent(headers=told), events)
+        writes = [self._socket.write_message(encode(event)) for event in events]
+        self.started = True
+        behind = self._socket.is_behind
+        timeout = self._socket.gateway.reader_timeout_seconds
+        _, late = await asyncio.wait(writes, timeout=timeout)
+        if late:
+            self._socket.hang_up()
+        await asyncio.gather(*writes)
+        return behind
+
+    async def done(self) -> None:
+        """Write nothing: the last event says that it is the last."""
+
+    def close(self) -> None:
+        """Do nothing: pings keep the connection alive."""
+
+
+class ResponsesSocket(ResponsesHandler, WebSocketHandler):
+    """`POST` as ever, and `GET` for a WebSocket.
+
+    A message is a request; its answer are the events of a stream, one in a frame. Only
+    one response is made at a time. The last one that is not to be stored lives until
+    the next one, or the end of the connection, so that a message can go on with it.
+    """
+
+    def initialize(self, gateway: GatewayApp) -> None:
+        """Keep the app that made the handler."""
+        super().initialize(gateway)
+        self._waiting: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+        self._told: dict[str, str] = {}
+        self._said: dict[str, str] = {}
+        self._begun = 0.0
+        self._latest: StoredResponse | None = None
+        # Nobody else has this name, so nobody else finds what is kept under it.
+        self._private = f"connection:{uuid.uuid4().hex}"
+
+    @allowed_to("execute")
+    async def get(self) -> None:
+        """Take the connection over, until it is closed."""
+        self._check_upgrade()
+        answering = asyncio.create_task(self._answer_messages())
+        self.gateway.sockets.add(self)
+        try:
+            await super().get()
+        finally:
+            self.gateway.sockets.discard(self)
+            answering.cancel()
+            await asyncio.wait([answering])
+            self._keep(None)
+
+    def _check_upgrade(self) -> None:
+        headers = self.request.headers
+        wished = headers.get("Upgrade", "").lower()
+        if (
+            wished != "websocket"
+            or "upgrade" not in headers.get("Connection", "").lower()
+        ):
+            raise APIError(
+                426,
+                "GET opens a WebSocket here: send `Upgrade: websocket`, or POST the "
+                "request.",
+                code="upgrade_required",
+            )
+        if not self.check_origin():
+            raise APIError(
+                403,
+                "WebSockets of pages of other origins are refused; "
+                "ServerApp.allow_origin says whom to let in.",
+                code="foreign_origin",
+            )
+
+    def check_origin(self, origin_to_satisfy_tornado: str = "") -> bool:
+        """Whether the page that connects, if it is one, may do so."""
+        # No browser adds a key on its own; without any the origin was looked at.
+        if self.key is not None or self.current_user in (KERNEL_USER, LOCAL_USER):
+            return True
+        return bool(super().check_origin(origin_to_satisfy_tornado))
+
+    @property
+    def max_message_size(self) -> int:
+        """The most bytes of one message; a larger one ends the connection."""
+        return self.gateway.max_request_bytes
+
+    @property
+    def ping_interval(self) -> float:
+        """How often the client is asked for a sign of life, in seconds."""
+        return self.gateway.websocket_ping_seconds
+
+    @property
+    def ping_timeout(self) -> float:
+        """How long the sign of life may take, in seconds."""
+        return self.gateway.websocket_ping_seconds
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether not all that was written has gone out yet."""
+        connection = self.ws_connection
+        stream = None if connection is None else connection.stream
+        return stream is not None and stream.writing()
+
+    def hang_up(self) -> None:
+        """Close the connection, whatever its other end does."""
+        if self.ws_connection is not None and self.ws_connection.stream is not None:
+            self.ws_connection.stream.close()
+
+    def open(self) -> None:
+        """Send small frames at once."""
+        self.set_nodelay(True)
+
+    def on_message(self, message: str | bytes) -> None:
+        """Put the message in line; the connection goes on being read."""
+        data = message.encode() if isinstance(message, str) else message
+        size_bytes = sum(map(len, self._waiting)) + len(data)
+        if len(self._waiting) >= MOST_WAITING or size_bytes > self.max_message_size:
+            self.close(POLICY_VIOLATION, "too many messages wait for their answers")
+            return
+        self._waiting.append(data)
+        self._arrived.set()
+
+    def take_told(self) -> dict[str, str]:
+        """What is to be told besides the answer, by header, and was not yet."""
+        new = dict(self._told.items() - self._said.items())
+        self._said.update(new)
+        return new
+
+    @property
+    def _posted(self) -> bool:
+        return self.request.method == "POST"
+
+    def tell(self, name: str, value: str) -> None:
+        """Tell the client, with the next events."""
+        if self._posted:
+            super().tell(name, value)
+        else:
+            self._told[name] = value
+
+    def waited_seconds(self) -> float:
+        """For how long the client has waited by now."""
+        if self._posted:
+            return super().waited_seconds()
+        return asyncio.get_running_loop().time() - self._begun
+
+    def event_stream(self, wire: Wire) -> Stream:
+        """What takes an answer in the words of `wire` to the client."""
+        return super().event_stream(wire) if self._posted else Frames(self, wire)
+
+    async def end_stream(self, stream: Stream, wire: Wire) -> None:
+        """Say that all events are sent."""
+        if self._posted:
+            await super().end_stream(stream, wire)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which the caller finds responses."""
+        return (*super().names, self._private)
+
+    def keeper(self, response: Response) -> str | None:
+        """The name under which `response` is kept."""
+        return super().keeper(response) or (None if self._posted else self._private)
+
+    async def _answer_messages(self) -> None:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self.gateway.websocket_connection_seconds
+        while not self.client_gone:
+            left = ends - loop.time()
+            message = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(
+                    min(left, self.gateway.websocket_idle_seconds)
+                ):
+                    message = await self._next_message()
+            if ends <= loop.time():
+                await self._send_error(LIMIT_REACHED)
+                self.close(NORMAL, "the connection is as old as it may become")
+                return
+            if message is None:
+                self.close(NORMAL, "nothing was asked for too long")
+                return
+            await self._answer_in_a_task(message)
+
+    async def _next_message(self) -> bytes:
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._waiting.popleft()
+
+    async def _answer_in_a_task(self, message: bytes) -> None:
+        # Who cancels a response cancels its task, and the connection is to go on.
+        task = asyncio.create_task(self._answer(message))
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _answer(self, message: bytes) -> None:
+        self._begun = asyncio.get_running_loop().time()
+        self._told, self._said, self.failed_midway = {}, {}, False
+        status = 200
+        try:
+            with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+                if self.key is not None:
+                    self.key = await self._checked_key()  # it may be revoked by now
+                await self._respond_to(message)
+        except WebSocketClosedError:
+            self.client_gone = True
+        except Exception as error:  # noqa: BLE001 - it is the answer
+            status = await self._send_error(error)
+        if status >= 400 or self.failed_midway:
+            self._evict(named_previous(message))
+        outcome = self._outcome(status)
+        metrics.REQUESTS.labels(self.endpoint, outcome).inc()
+
+    async def _respond_to(self, message: bytes) -> None:
+        create = decode_response_create(message)
+        if create is None:
+            return
+        answer = self.respond if create.generate is not False else self._warm
+        stored = await answer(create, len(message))
+        if stored.principal == self._private:
+            self._keep(None if self.failed_midway else stored)
+
+    async def _warm(self, create: ResponseCreate, size_bytes: int) -> StoredResponse:
+        """Take in what `create` brings, without asking the model."""
+        asked = self.read(create)
+        await self.event_stream(asked.wire).send(asked.wire.skip())
+        self.gateway.responses.add(asked.stored, size_bytes)
+        return asked.stored
+
+    def _keep(self, stored: StoredResponse | None) -> None:
+        if self._latest is not None:
+            self.gateway.responses.forget(self._latest)
+        self._latest = stored
+
+    def _evict(self, response_id: str | None) -> None:
+        if self._latest is not None and self._latest.response.id == response_id:
+            self._keep(None)
+
+    async def _send_error(self, error: Exception) -> int:
+        """Write the `error` event of what went wrong; returns its status."""
+        status = error.status_code if isinstance(error, HTTPError) else 500
+        if status >= 500 and not isinstance(error, APIError):
+            self.log.error("websocket: %s", error, exc_info=error)
+        body = error_of(error, status)
+        event = SocketError(
+            status=status,
+            error=SocketErrorBody(
+                type=body.type,
+                code=body.code or body.type,
+                message=body.message,
+                param=body.param,
+            ),
+        )
+        if isinstance(error, APIError) and error.retry_after_seconds:
+            event.headers = {"Retry-After": str(error.retry_after_seconds)}
+        with contextlib.suppress(WebSocketClosedError):
+            await self.write_message(encode(event))
+        return status
