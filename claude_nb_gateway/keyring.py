@@ -37,7 +37,7 @@ class Keyring(LoggingConfigurable):
         key_id = keys.key_id(text)
         record = None if key_id is None else await self._record(key_id)
         if record is None or not keys.matches(text, record):
-            return "There is no such API key."
+            return "There is no such API key; a key opens its owner's server alone."
         return keys.refusal(record, time.time()) or record
 
     async def _record(self, key_id: str) -> KeyRecord | None:

@@ -66,12 +66,22 @@ class Database:
         self._users = 0
         self._retired = False
 
-    async def migrate(self) -> None:
-        """Bring the schema up to date; of several servers at once one does it."""
+    async def migrate(self, tenant: str = "") -> None:
+        """Bring the schema up to date; of several servers at once one does it.
+
+        What is from before there were tenants becomes that of `tenant`.
+        """
         # Alembic takes a quarter of a second to load, and servers start often.
         migrations = await asyncio.to_thread(import_module, MIGRATIONS)
-        async with self.begin() as connection:
-            await connection.run_sync(migrations.migrate)
+        # To change a table of SQLite's is to drop the old one, and with it, by the
+        # foreign keys, whatever belongs to its rows.
+        changing = self._engine.execution_options(sqlite_foreign_keys="OFF")
+        async with changing.connect() as connection:
+            async with connection.begin():
+                await connection.run_sync(migrations.migrate, tenant=tenant)
+            await connection.execution_options(sqlite_foreign_keys="ON")
+            async with connection.begin():
+                pass
 
     @asynccontextmanager
     async def begin(self, *, reading: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -140,6 +150,9 @@ def _prepare_sqlite(engine: AsyncEngine, busy_timeout_seconds: float) -> None:
         # A reader that turns writer fails at once if another wrote meanwhile; a
         # writer from the beginning waits for its turn.
         options = connection.get_execution_options()
+        if switch := options.get("sqlite_foreign_keys"):
+            # It is heeded between transactions alone.
+            connection.exec_driver_sql(f"PRAGMA foreign_keys={switch}")
         connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN IMMEDIATE"))
 
 

@@ -50,6 +50,10 @@ BAD_URL = (
     "Store.database_url is not a URL of a database that the gateway knows: use "
     "sqlite:///… or postgresql://…."
 )
+NO_TENANT = (
+    "The server's tenant in the gateway's database has no name: let the user of the "
+    "server write to Jupyter's data directory, or set Store.tenant."
+)
 REFUSED = "The gateway's database refused what is at odds with what it holds."
 CLOSED = "The gateway's database is closed: the server is stopping."
 OTHER = "The gateway's database failed: the server's log says how."

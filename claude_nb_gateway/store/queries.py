@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Double,
     Insert,
@@ -26,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from .records import TurnRecord
 from .rows import token_columns
-from .tables import COUNTERS, keys, projects, sessions, turns
+from .tables import COUNTERS, columns_of, keys, projects, sessions, turns
 
 _SESSIONS_OF_PROJECT = (
     select(func.count())
@@ -35,9 +34,9 @@ _SESSIONS_OF_PROJECT = (
     .scalar_subquery()
 )
 
-ALL_PROJECTS = select(*projects.c, _SESSIONS_OF_PROJECT)
-ALL_SESSIONS = select(*sessions.c)
-ALL_KEYS = select(*keys.c)
+ALL_PROJECTS = select(*columns_of(projects), _SESSIONS_OF_PROJECT)
+ALL_SESSIONS = select(*columns_of(sessions))
+ALL_KEYS = select(*columns_of(keys))
 
 # A project may be deleted between a turn and its being written.
 INSERT_TURN = insert(turns).values(
@@ -47,6 +46,11 @@ INSERT_TURN = insert(turns).values(
 )
 
 
+def of_tenant(table: Table, tenant: str) -> ColumnElement[bool]:
+    """Whether a row is that of `tenant`: there is no statement without it."""
+    return table.c.tenant == tenant
+
+
 def insert_if_new(table: Table, dialect: str) -> Insert:
     """Inserts rows, but for those that are at odds with one that is there."""
     if dialect == "postgresql":
@@ -54,12 +58,14 @@ def insert_if_new(table: Table, dialect: str) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def projects_page(within: str, limit: int, after: str | None) -> Select[Any]:
+def projects_page(
+    tenant: str, within: str, limit: int, after: str | None
+) -> Select[Any]:
     """At most `limit` projects at or below `within`, the newest first.
 
     They come after the project `after`; of an unknown one nothing does.
     """
-    statement = _page(ALL_PROJECTS, projects.c.created_at, projects.c.id, after)
+    statement = _page(ALL_PROJECTS, projects, "created_at", tenant, after)
     return statement.where(_at_or_below(within)).limit(limit)
 
 
@@ -71,6 +77,7 @@ def _at_or_below(within: str) -> ColumnElement[bool]:
 
 
 def sessions_page(
+    tenant: str,
     project_ids: Collection[str] | None,
     owner: str | None,
     limit: int,
@@ -82,8 +89,8 @@ def sessions_page(
     Without both it is of all. They come after the session `after`; of an unknown
     one nothing does.
     """
-    columns = sessions.c.updated_at, sessions.c.id
-    statement = _page(ALL_SESSIONS, *columns, after, ascending).limit(limit)
+    page = _page(ALL_SESSIONS, sessions, "updated_at", tenant, after, ascending)
+    statement = page.limit(limit)
     visible: list[ColumnElement[bool]] = []
     if project_ids is not None:
         visible.append(sessions.c.project_id.in_(project_ids))
@@ -94,15 +101,19 @@ def sessions_page(
 
 def _page(
     statement: Select[Any],
-    time: Column[Any],
-    identity: Column[Any],
+    table: Table,
+    order: str,
+    tenant: str,
     after: str | None,
     ascending: bool = False,
 ) -> Select[Any]:
+    time, identity = table.c[order], table.c.id
+    own = of_tenant(table, tenant)
+    statement = statement.where(own)
     key = tuple_(time, identity)
     if after is not None:
         mark = tuple_(
-            select(time).where(identity == after).scalar_subquery(),
+            select(time).where(own, identity == after).scalar_subquery(),
             bindparam("after", after, type_=identity.type),
         )
         statement = statement.where(key > mark if ascending else key < mark)
@@ -112,19 +123,20 @@ def _page(
 
 
 def adding(table: Table, time: str) -> Update:
-    """Adds sums as of `sums` to the row with the id ``row_id``; it may be gone."""
+    """Adds sums as of `sums` to the row with the id ``row_id``, which may be gone."""
     column, used = table.c[time], bindparam("used_at", type_=Double)
     later = case((or_(column.is_(None), column < used), used), else_=column)
     added = {name: table.c[name] + bindparam(f"added_{name}") for name in COUNTERS}
     return (
         update(table)
+        .where(table.c.tenant == bindparam("row_tenant"))
         .where(table.c.id == bindparam("row_id"))
         .values({**added, time: later})
     )
 
 
 def sums(
-    records: Iterable[TurnRecord], field: str, *, ended: bool = False
+    tenant: str, records: Iterable[TurnRecord], field: str, *, ended: bool = False
 ) -> list[dict[str, Any]]:
     """What the turns come to, for each value of `field`, as parameters of `adding`.
 
@@ -135,7 +147,7 @@ def sums(
         row_id = getattr(turn, field)
         if row_id is None:
             continue
-        row = found.setdefault(row_id, _nothing(row_id))
+        row = found.setdefault(row_id, _nothing(tenant, row_id))
         used_at = turn.started_at + (turn.duration_seconds if ended else 0)
         row["used_at"] = max(row["used_at"], used_at)
         row["added_turns"] += 1
@@ -146,6 +158,6 @@ def sums(
     return [found[row_id] for row_id in sorted(found)]
 
 
-def _nothing(row_id: str) -> dict[str, Any]:
+def _nothing(tenant: str, row_id: str) -> dict[str, Any]:
     nothing = {f"added_{name}": 0 for name in COUNTERS}
-    return {"row_id": row_id, "used_at": 0.0, **nothing}
+    return {"row_tenant": tenant, "row_id": row_id, "used_at": 0.0, **nothing}

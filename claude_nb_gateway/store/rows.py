@@ -11,22 +11,23 @@ from .records import KeyRecord, Project, SessionRecord, Tokens, Totals, TurnReco
 from .tables import TOKENS
 
 
-def row_of(record: Struct) -> dict[str, Any]:
-    """The columns of a project, a session or a key, by name."""
+def row_of(tenant: str, record: Struct) -> dict[str, Any]:
+    """The columns of a project, a session or a key of `tenant`, by name."""
     row = structs.asdict(record)
     row.pop("sessions", None)
     totals: Totals = row.pop("totals")
     return row | {
+        "tenant": tenant,
         "turns": totals.turns,
         **token_columns(totals.tokens),
         "cost_usd": totals.cost_usd,
     }
 
 
-def turn_row(turn_id: str, turn: TurnRecord) -> dict[str, Any]:
-    """The columns of a turn, by name."""
+def turn_row(tenant: str, turn_id: str, turn: TurnRecord) -> dict[str, Any]:
+    """The columns of a turn of `tenant`, by name."""
     row = structs.asdict(turn)
-    return row | {"id": turn_id, **token_columns(row.pop("tokens"))}
+    return row | {"tenant": tenant, "id": turn_id, **token_columns(row.pop("tokens"))}
 
 
 def token_columns(tokens: Tokens) -> dict[str, int]:

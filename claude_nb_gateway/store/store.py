@@ -8,18 +8,18 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from msgspec import Struct
-from sqlalchemy import Select, Table, delete, insert, select, update
+from sqlalchemy import Delete, Select, Table, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from traitlets import Float, Integer, Unicode
+from traitlets import Float, Integer, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..errors import StoreUnavailable
 from .engine import Database, database_address, prepare_file
-from .failures import CLOSED, LOCKED, PASSING, REFUSED, TROUBLE, unavailable
+from .failures import CLOSED, LOCKED, NO_TENANT, PASSING, REFUSED, TROUBLE, unavailable
 from .queries import (
     ALL_KEYS,
     ALL_PROJECTS,
@@ -27,6 +27,7 @@ from .queries import (
     INSERT_TURN,
     adding,
     insert_if_new,
+    of_tenant,
     projects_page,
     sessions_page,
     sums,
@@ -34,6 +35,7 @@ from .queries import (
 from .records import KeyRecord, Project, SessionRecord, TurnRecord
 from .rows import key_from, project_from, row_of, session_from, turn_row
 from .tables import keys, projects, sessions, turns
+from .tenants import tenant_for
 
 #: So many rows become records, or turns are written, in one go.
 ROWS_AT_ONCE = 500
@@ -42,6 +44,8 @@ CLOSE_SECONDS = 5
 OPEN_AGAIN_SECONDS = 0.05
 #: A store that is tried again at once is still not tried without end.
 SHORTEST_RETRY_SECONDS = 1
+
+Statement = TypeVar("Statement", Select[Any], Update, Delete)
 
 _ADDING = (
     (adding(sessions, "updated_at"), "session_id", True),
@@ -70,6 +74,24 @@ class Store(LoggingConfigurable):
         config=True,
         help="So long another writer, or the database server, is waited for.",
     )
+    tenant = Unicode(
+        config=True,
+        help="""Whose rows these are, where several servers share a database: each sees
+        those of its tenant alone. By default the hub's name of the server; without a
+        hub, on PostgreSQL, a name kept in Jupyter's data directory. A file of SQLite's
+        that no hub shares has one tenant, the empty name.""",
+    )
+
+    @default("tenant")
+    def _default_tenant(self) -> str:
+        try:
+            url = database_address(self.database_url)
+            return tenant_for(url, is_own_file=not self.database_url)
+        except OSError as error:
+            raise StoreUnavailable(NO_TENANT, detail=str(error)) from error
+        except TROUBLE as error:
+            raise unavailable(error) from error
+
     retry_seconds = Float(
         30.0,
         min=0,
@@ -130,19 +152,22 @@ class Store(LoggingConfigurable):
         own_id = projects.c.id == project.id
         # One with its id may have another directory by now.
         where = (projects.c.directory == project.directory) | own_id
-        statement = ALL_PROJECTS.where(where).order_by(own_id)
+        statement = self._of_tenant(ALL_PROJECTS, projects).where(where)
+        statement = statement.order_by(own_id)
         async with self._writing_to() as connection:
-            await _insert_if_new(connection, projects, [project])
+            await self._insert_if_new(connection, projects, [project])
             return project_from((await connection.execute(statement)).all()[0])
 
     async def project(self, project_id: str) -> Project | None:
         """The project `project_id`."""
-        row = await self._first(ALL_PROJECTS.where(projects.c.id == project_id))
+        where = projects.c.id == project_id
+        row = await self._first(self._of_tenant(ALL_PROJECTS, projects).where(where))
         return None if row is None else project_from(row)
 
     async def project_at(self, directory: str) -> Project | None:
         """The project whose directory is exactly `directory`."""
-        row = await self._first(ALL_PROJECTS.where(projects.c.directory == directory))
+        where = projects.c.directory == directory
+        row = await self._first(self._of_tenant(ALL_PROJECTS, projects).where(where))
         return None if row is None else project_from(row)
 
     async def projects(
@@ -153,17 +178,13 @@ class Store(LoggingConfigurable):
         They come after the project `after`. Also returns whether there are more.
         """
         async with self._reading() as connection:
-            statement = projects_page(within, limit + 1, after)
+            statement = projects_page(self.tenant, within, limit + 1, after)
             rows = (await connection.execute(statement)).all()
         return [project_from(row) for row in rows[:limit]], len(rows) > limit
 
     async def update_project(self, project_id: str, **changes: Any) -> Project | None:
         """Set the fields `changes`; returns the project, None if there is none."""
-        where = projects.c.id == project_id
-        async with self._writing_to() as connection:
-            if changes:
-                await connection.execute(update(projects).where(where).values(changes))
-            row = (await connection.execute(ALL_PROJECTS.where(where))).first()
+        row = await self._update(projects, project_id, changes, ALL_PROJECTS)
         return None if row is None else project_from(row)
 
     async def delete_project(self, project_id: str) -> bool:
@@ -180,21 +201,23 @@ class Store(LoggingConfigurable):
 
         A session has to be there before its turns are written, to count them.
         """
-        where = sessions.c.id == record.id
+        statement = self._of_tenant(ALL_SESSIONS, sessions)
         async with self._writing_to() as connection:
-            await _insert_if_new(connection, sessions, [record])
-            found = await connection.execute(ALL_SESSIONS.where(where))
+            await self._insert_if_new(connection, sessions, [record])
+            where = sessions.c.id == record.id
+            found = await connection.execute(statement.where(where))
             return session_from(found.one())
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> None:
         """Add those of `records` that are not there yet."""
         if records:
             async with self._writing_to() as connection:
-                await _insert_if_new(connection, sessions, records)
+                await self._insert_if_new(connection, sessions, records)
 
     async def session(self, session_id: str) -> SessionRecord | None:
         """The session `session_id`."""
-        row = await self._first(ALL_SESSIONS.where(sessions.c.id == session_id))
+        where = sessions.c.id == session_id
+        row = await self._first(self._of_tenant(ALL_SESSIONS, sessions).where(where))
         return None if row is None else session_from(row)
 
     async def sessions(
@@ -212,7 +235,9 @@ class Store(LoggingConfigurable):
         no project; all if both are None. They come after the session `after`. Also
         returns whether there are more.
         """
-        statement = sessions_page(project_ids, owner, limit + 1, after, ascending)
+        statement = sessions_page(
+            self.tenant, project_ids, owner, limit + 1, after, ascending
+        )
         found: list[SessionRecord] = []
         async with self._reading() as connection:
             result = await connection.execute(statement)
@@ -225,11 +250,7 @@ class Store(LoggingConfigurable):
         self, session_id: str, **changes: Any
     ) -> SessionRecord | None:
         """Set the fields `changes`; returns the session, None if there is none."""
-        where = sessions.c.id == session_id
-        async with self._writing_to() as connection:
-            if changes:
-                await connection.execute(update(sessions).where(where).values(changes))
-            row = (await connection.execute(ALL_SESSIONS.where(where))).first()
+        row = await self._update(sessions, session_id, changes, ALL_SESSIONS)
         return None if row is None else session_from(row)
 
     async def delete_session(self, session_id: str) -> bool:
@@ -299,7 +320,7 @@ class Store(LoggingConfigurable):
             written = set((await connection.scalars(query)).all())
             new = [entry for entry in batch if entry[0] not in written]
             if new:
-                rows = [turn_row(*entry) for entry in new]
+                rows = [turn_row(self.tenant, *entry) for entry in new]
                 await connection.execute(INSERT_TURN, rows)
                 await self._add_up(connection, [turn for _, turn in new])
 
@@ -307,7 +328,7 @@ class Store(LoggingConfigurable):
         self, connection: AsyncConnection, new: Sequence[TurnRecord]
     ) -> None:
         for statement, field, ended in _ADDING:
-            if added := sums(new, field, ended=ended):
+            if added := sums(self.tenant, new, field, ended=ended):
                 await connection.execute(statement, added)
 
     # Keys
@@ -315,18 +336,20 @@ class Store(LoggingConfigurable):
     async def add_key(self, record: KeyRecord) -> None:
         """Add the key; its id must be a new one."""
         async with self._writing_to() as connection:
-            await connection.execute(insert(keys).values(row_of(record)))
+            await connection.execute(insert(keys).values(row_of(self.tenant, record)))
 
     async def key(self, key_id: str) -> KeyRecord | None:
         """The key `key_id`."""
-        row = await self._first(ALL_KEYS.where(keys.c.id == key_id))
+        where = keys.c.id == key_id
+        row = await self._first(self._of_tenant(ALL_KEYS, keys).where(where))
         return None if row is None else key_from(row)
 
     async def keys(self) -> list[KeyRecord]:
         """All keys, the oldest first, revoked ones among them."""
-        order = keys.c.created_at, keys.c.id
+        statement = self._of_tenant(ALL_KEYS, keys)
+        statement = statement.order_by(keys.c.created_at, keys.c.id)
         async with self._reading() as connection:
-            rows = (await connection.execute(ALL_KEYS.order_by(*order))).all()
+            rows = (await connection.execute(statement)).all()
         return [key_from(row) for row in rows]
 
     async def revoke_key(self, key_id: str, at: float) -> bool:
@@ -335,11 +358,35 @@ class Store(LoggingConfigurable):
         Returns whether there was one that was not revoked yet.
         """
         where = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+        statement = self._of_tenant(update(keys), keys).where(where)
         async with self._writing_to() as connection:
-            statement = update(keys).where(where).values(revoked_at=at)
-            return (await connection.execute(statement)).rowcount > 0
+            return (
+                await connection.execute(statement.values(revoked_at=at))
+            ).rowcount > 0
 
     # The database
+
+    def _of_tenant(self, statement: Statement, table: Table) -> Statement:
+        return statement.where(of_tenant(table, self.tenant))
+
+    async def _insert_if_new(
+        self, connection: AsyncConnection, table: Table, records: Sequence[Struct]
+    ) -> None:
+        statement = insert_if_new(table, connection.dialect.name)
+        rows = [row_of(self.tenant, record) for record in records]
+        await connection.execute(statement, rows)
+
+    async def _update(
+        self, table: Table, row_id: str, changes: dict[str, Any], query: Select[Any]
+    ) -> Sequence[Any] | None:
+        where = table.c.id == row_id
+        change = self._of_tenant(update(table), table).where(where)
+        query = self._of_tenant(query, table).where(where)
+        async with self._writing_to() as connection:
+            if changes:
+                await connection.execute(change.values(changes))
+            row: Sequence[Any] | None = (await connection.execute(query)).first()
+            return row
 
     async def _first(self, statement: Select[Any]) -> Sequence[Any] | None:
         async with self._reading() as connection:
@@ -347,8 +394,8 @@ class Store(LoggingConfigurable):
             return row
 
     async def _delete(self, table: Table, row_id: str) -> bool:
+        statement = self._of_tenant(delete(table), table).where(table.c.id == row_id)
         async with self._writing_to() as connection:
-            statement = delete(table).where(table.c.id == row_id)
             return (await connection.execute(statement)).rowcount > 0
 
     @asynccontextmanager
@@ -402,10 +449,12 @@ class Store(LoggingConfigurable):
 
     async def _opened(self) -> Database:
         url = database_address(self.database_url)
+        # By default the tenant's name is in a file.
+        tenant = await asyncio.to_thread(lambda: self.tenant)
         database = Database(url, self.busy_timeout_seconds)
         try:
             await asyncio.to_thread(prepare_file, url)
-            await database.migrate()
+            await database.migrate(tenant)
         except BaseException:
             await database.retire()
             raise
@@ -434,10 +483,3 @@ class Store(LoggingConfigurable):
 
 def _failure(error: Exception) -> StoreUnavailable:
     return error if isinstance(error, StoreUnavailable) else unavailable(error)
-
-
-async def _insert_if_new(
-    connection: AsyncConnection, table: Table, records: Sequence[Struct]
-) -> None:
-    statement = insert_if_new(table, connection.dialect.name)
-    await connection.execute(statement, [row_of(record) for record in records])

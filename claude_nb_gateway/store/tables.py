@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -12,9 +14,11 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -58,24 +62,36 @@ TOKENS = (
 )
 COUNTERS = ("turns", *TOKENS, "cost_usd")
 
+
+def _tenant() -> Column[str]:
+    return Column("tenant", StorableText, nullable=False, server_default="")
+
+
+def columns_of(table: Table) -> list[Column[Any]]:
+    """Those of a record: all but that of the tenant, whom the store knows."""
+    return [column for column in table.c if column.name != "tenant"]
+
+
 # The columns are in the order of the fields of the records, counters last.
 projects = Table(
     "projects",
     metadata,
     Column("id", StorableText, primary_key=True),
-    Column("directory", StorableText, nullable=False, unique=True),
+    Column("directory", StorableText, nullable=False),
     Column("name", StorableText, nullable=False),
     Column("description", StorableText, nullable=False),
     Column("trusted", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("last_used_at", Double),
     *_counters(),
+    _tenant(),
+    UniqueConstraint("tenant", "directory"),
 )
 
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", StorableText, primary_key=True),
+    Column("id", StorableText, nullable=False),
     Column("owner", StorableText, nullable=False),
     Column("project_id", ForeignKey("projects.id", ondelete="CASCADE")),
     Column("title", StorableText, nullable=False),
@@ -85,9 +101,12 @@ sessions = Table(
     Column("updated_at", Double, nullable=False),
     Column("last_uuid", StorableText, nullable=False),
     *_counters(),
-    Index(None, "updated_at", "id"),
+    _tenant(),
+    # A home that was copied has the sessions of the first one.
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "updated_at", "id"),
     Index(None, "project_id", "updated_at", "id"),
-    Index(None, "owner", "updated_at", "id"),
+    Index(None, "tenant", "owner", "updated_at", "id"),
 )
 
 # Turns outlive their session: they are the account of what was spent.
@@ -106,6 +125,7 @@ turns = Table(
     Column("session_id", StorableText),
     Column("project_id", ForeignKey("projects.id", ondelete="SET NULL"), index=True),
     Column("key_id", StorableText),
+    _tenant(),
     Index(None, "started_at"),
 )
 
@@ -124,4 +144,5 @@ keys = Table(
     Column("revoked_at", Double),
     Column("last_used_at", Double),
     *_counters(),
+    _tenant(),
 )

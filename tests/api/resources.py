@@ -52,11 +52,11 @@ def make_project(client, path):
     return response.json()
 
 
-def command(gateway, model, *words):
+def command(gateway, model, *words, env=()):
     """Run `jupyter claude-gateway WORDS` as the gateway's user would."""
     return subprocess.run(
         [sys.executable, "-m", "jupyter", "claude-gateway", *words],
-        env=hermetic_environment(gateway.directory, model.url),
+        env=hermetic_environment(gateway.directory, model.url) | dict(env),
         cwd=gateway.directory,
         capture_output=True,
         text=True,

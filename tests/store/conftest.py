@@ -61,6 +61,10 @@ def postgresql_programs() -> Path:
 
 @pytest.fixture
 def postgresql_url(postgresql_server) -> str:
+    return new_database(postgresql_server)
+
+
+def new_database(postgresql_server) -> str:
     name = f"test_{uuid4().hex}"
     address = postgresql_server.format("postgres")
     with psycopg.connect(address, autocommit=True) as connection:

@@ -58,6 +58,43 @@ async def test_database_of_the_first_version_keeps_its_rows(database, store):
         assert set(turns.all()) == {(0.25, None), (0.5, "k")}
 
 
+KEY = "INSERT INTO keys (id, name, hash, created_at) VALUES ('k', 'ci', '00', 1)"
+BEFORE_TENANTS = (
+    *OLD_ROWS,
+    "UPDATE turns SET project_id = 'proj_a', key_id = 'k'",
+    "UPDATE projects SET trusted = true",
+    KEY,
+)
+
+
+@pytest.mark.parametrize(("tenant", "trusted"), [("", True), ("ann", False)])
+async def test_rows_of_no_tenant_are_the_first_servers(
+    database, make, url, tenant, trusted
+):
+    async with database.begin() as connection:
+        await connection.run_sync(migrate, "0002")
+        for statement in BEFORE_TENANTS:
+            await connection.execute(text(statement))
+    first = make(url, busy_timeout_seconds=5, tenant=tenant)
+    await first.open()
+    assert first.problem == ""
+    second = make(url, busy_timeout_seconds=5, tenant="bob")
+    found = await first.project("proj_a")
+    assert (found.sessions, found.trusted) == (1, trusted)
+    assert (await first.session("x")).project_id == "proj_a"
+    assert [key.id for key in await first.keys()] == ["k"]
+    async with database.begin(reading=True) as connection:
+        turns = await connection.execute(text("SELECT tenant, project_id FROM turns"))
+        assert turns.all() == [(tenant, "proj_a")]
+    assert await second.project("proj_a") is None
+    assert await second.sessions() == ([], False)
+    assert await second.keys() == []
+
+    # What belongs to a project still goes with it.
+    assert await first.delete_project("proj_a")
+    assert await first.session("x") is None
+
+
 async def test_migrations_lead_to_the_schema_of_the_tables(database, store):
     await store.open()
 
@@ -81,7 +118,7 @@ async def test_newer_schema_is_left_alone(database, store):
         await newer.project("proj_a")
     assert "9999" in caught.value.detail
     async with database.begin() as connection:
-        await connection.execute(version, {"version": "0002"})
+        await connection.execute(version, {"version": "0003"})
     assert await newer.project("proj_a") == project("a")
     assert newer.problem == ""
     await newer.close()

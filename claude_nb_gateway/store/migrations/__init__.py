@@ -17,8 +17,11 @@ from ..failures import NEWER
 _LOCK = 0x636E6267
 
 
-def migrate(connection: Connection, revision: str = "head") -> None:
+def migrate(connection: Connection, revision: str = "head", tenant: str = "") -> None:
     """Bring the database of `connection` to `revision`, within its transaction.
+
+    Of SQLite's foreign keys must be off, since tables are made anew. What is there
+    from before there were tenants becomes that of `tenant`.
 
     Raises
     ------
@@ -30,6 +33,7 @@ def migrate(connection: Connection, revision: str = "head") -> None:
         statement = text("SELECT pg_advisory_xact_lock(:lock)")
         connection.execute(statement, {"lock": _LOCK})
     config = _config(connection)
+    config.attributes["tenant"] = tenant
     script = ScriptDirectory.from_config(config)
     found = set(MigrationContext.configure(connection).get_current_heads())
     if found == {script.get_current_head()}:
