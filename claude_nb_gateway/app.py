@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-import secrets
 import sys
 import tempfile
 from typing import Any
@@ -53,6 +52,7 @@ from .connection import (
 )
 from .hub import under_hub
 from .images import ImageFetcher
+from .kernels import Kernels
 from .keyring import Keyring
 from .projects import Projects
 from .responses import ResponseStore
@@ -240,6 +240,7 @@ class GatewayApp(ExtensionApp):
     projects = Instance(Projects)
     sessions = Instance(Sessions)
     keyring = Instance(Keyring)
+    kernels = Instance(Kernels)
 
     @default("open_browser")
     def _default_open_browser(self) -> bool:
@@ -289,9 +290,14 @@ class GatewayApp(ExtensionApp):
     def _default_keyring(self) -> Keyring:
         return Keyring(parent=self, store=self.store)
 
+    @default("kernels")
+    def _default_kernels(self) -> Kernels:
+        assert self.serverapp is not None
+        # What started us works in our root directory.
+        return Kernels(self.serverapp, directory="" if self.embedded else None)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.kernel_key = secrets.token_urlsafe(32)
         self.sockets: set[ResponsesSocket] = set()
         self._opening: asyncio.Task[None] | None = None
         self._demo_model: ModelServer | None = None
@@ -408,7 +414,7 @@ class GatewayApp(ExtensionApp):
         address = "" if _is_loopback(server) or server.ip in ANY_ADDRESS else server.ip
         netloc = f"{address}:{server.port}" if address else local.netloc
         base_url = url_path_join(f"{local.scheme}://{netloc}", server.base_url, "v1")
-        return Connection(base_url, self.kernel_key, server.certfile or None)
+        return Connection(base_url, self.kernels.key, server.certfile or None)
 
     def _stdin_readable(self) -> None:
         # Nobody ever writes: it becomes readable when its other end is closed,

@@ -3,18 +3,25 @@
 The server writes its URL and a key that opens ``/v1`` alone into a file of mode
 0600 in Jupyter's runtime directory, named after its process id. A kernel knows
 that id as ``JPY_PARENT_PID``. The environment would not do: everything a kernel
-starts inherits it, and it shows in process listings.
+starts inherits it, and it shows in process listings. Of the key in the file a kernel
+makes one that is its own, by which the server knows its notebook: what a notebook
+hands on opens no more than that notebook does.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 from jupyter_core.paths import jupyter_runtime_dir
+
+#: How the keys of kernels begin.
+KERNEL_KEY_PREFIX = "cnbk_"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,17 @@ class Connection:
             return cls(**json.loads(text))
         except TypeError as error:
             raise ValueError(f"no connection: {error}") from error
+
+
+def new_kernel_key() -> str:
+    """A key for the runtime file, of which each kernel makes its own."""
+    return KERNEL_KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def key_of_kernel(key: str, kernel_id: str) -> str:
+    """The key of the kernel with this id; `key` is that of the runtime file."""
+    mark = hmac.new(key.encode(), kernel_id.encode(errors="replace"), "sha256")
+    return f"{KERNEL_KEY_PREFIX}{kernel_id}_{mark.hexdigest()}"
 
 
 def runtime_file(pid: int) -> Path:

@@ -18,6 +18,7 @@ from .callers import Caller
 from .claude.profile import Profile
 from .directories import Place
 from .errors import InvalidRequest, NotAllowed, ProjectNotFound, StoreUnavailable
+from .rights import Action, Reach, Resource
 from .store.records import Project, new_project_id
 from .store.store import Store
 
@@ -112,8 +113,15 @@ class Projects(LoggingConfigurable):
         """The path of its directory relative to the root, ``.`` for the root."""
         return os.path.relpath(project.directory, self.root)
 
-    async def enter(self, reference: str) -> Entered:
-        """The project with this id or path, for work in its directory.
+    def directory_at(self, path: str | None) -> str | None:
+        """The directory at `path` below the root; None if that is no such path."""
+        try:
+            return None if path is None else self._directory_at(path)
+        except InvalidRequest:
+            return None
+
+    async def enter(self, reference: str, caller: Caller) -> Entered:
+        """The project with this id or path, for `caller`'s work in its directory.
 
         A directory that is no project yet is one from now on.
 
@@ -121,9 +129,12 @@ class Projects(LoggingConfigurable):
         ------
         InvalidRequest
             The path is none that may be; see `directories`.
+        NotAllowed
+            The caller may not work there, whether it is there or not.
         ProjectNotFound
             There is no such project or directory.
         """
+        await self._require(caller, Action.WORK, reference)
         if _ID.fullmatch(reference):
             project = await self.known(reference)
             place = await self._find(self.names_of(project))
@@ -143,29 +154,55 @@ class Projects(LoggingConfigurable):
             "/v1/projects makes one."
         )
 
-    async def get(self, reference: str) -> Project:
+    async def get(self, reference: str, caller: Caller) -> Project:
         """The project with this id or path, whether its directory is there or not.
 
         Raises
         ------
         InvalidRequest, ProjectNotFound, StoreUnavailable
+        NotAllowed
+            The caller may not see it, whether it is there or not.
         """
+        await self._require(caller, Action.READ, reference)
         if _ID.fullmatch(reference):
             return await self._by_id(reference, _asked)
-        directory = os.path.join(self.root, *self._names_in(reference))
+        directory = self._directory_at(reference)
         project = await self.store.project_at(directory)
         if project is None:
             raise _not_found(reference)
         return project
 
-    async def create(self, path: str, name: str, description: str) -> Project:
+    async def bound_to(self, caller: Caller) -> Project | None:
+        """The one project that `caller` is for; None if there is no such project."""
+        try:
+            if caller.key is not None and caller.key.project_id is not None:
+                return await self.known(caller.key.project_id)
+        except ProjectNotFound:
+            return None
+        if caller.directory is None:
+            return None
+        return await self.store.project_at(caller.directory)
+
+    async def create(
+        self, path: str, caller: Caller, name: str, description: str
+    ) -> Project:
         """Make the directory at `path` a project, and the directory if it is missing.
 
         One that is a project already is given as it is.
+
+        Raises
+        ------
+        InvalidRequest, StoreUnavailable
+        NotAllowed
+            The caller may not work there, or the directory is missing and not the
+            caller's to make.
         """
-        place = await asyncio.to_thread(
-            directories.make, self.root, self._names_in(path)
-        )
+        await self._require(caller, Action.WORK, path)
+        names = self._names_in(path)
+        place = await self._find(names)
+        if place is None:
+            caller.require(Resource.PROJECT, Action.MAKE_DIRECTORY)
+            place = await asyncio.to_thread(directories.make, self.root, names)
         return await self._add(_new(place, name, description))
 
     async def update(
@@ -256,7 +293,7 @@ class Projects(LoggingConfigurable):
             trusted=trusted,
             memory=memory,
             permission_mode=self.permission_mode,
-            tools=tuple(self._tools(caller)),
+            tools=tuple(self._tools(caller, project)),
             allowed=tuple(self.allowed_tools),
         )
 
@@ -284,11 +321,11 @@ class Projects(LoggingConfigurable):
         path = self.path_of(project)
         return [] if path == "." else path.split(os.sep)
 
-    def _tools(self, caller: Caller) -> Sequence[str]:
+    def _tools(self, caller: Caller, project: Project) -> Sequence[str]:
         if caller.key is not None and caller.key.tools is not None:
             return caller.key.tools
-        scoped = caller.key is not None or caller.principal == LOCAL
-        return self.key_tools if scoped else self.tools
+        full = caller.may(Resource.PROJECT, Action.USE_ALL_TOOLS, project)
+        return self.tools if full else self.key_tools
 
     async def known(self, project_id: str) -> Project:
         """The project with this id, as it was a moment ago; raises ProjectNotFound."""
@@ -340,6 +377,24 @@ class Projects(LoggingConfigurable):
 
     async def _find(self, names: Sequence[str]) -> Place | None:
         return await asyncio.to_thread(directories.find, self.root, names)
+
+    async def _require(self, caller: Caller, action: Action, reference: str) -> None:
+        # Before anything is looked up, so that who is for one directory learns nothing
+        # of the others: neither by what it is told nor by how long that takes.
+        if caller.reach(Resource.PROJECT, action) is not Reach.DIRECTORY:
+            caller.require(Resource.PROJECT, action)
+            return
+        own = await self.bound_to(caller)
+        if _ID.fullmatch(reference):
+            within = own is not None and own.id == reference
+        else:
+            directory = own.directory if own is not None else caller.directory
+            within = self._directory_at(reference) == directory
+        if not within:
+            raise caller.out_of_scope()
+
+    def _directory_at(self, path: str) -> str:
+        return os.path.join(self.root, *self._names_in(path))
 
     def _names_in(self, path: str) -> list[str]:
         return directories.names_in(path, allow_hidden=self._allow_hidden())

@@ -18,13 +18,13 @@ from .claude.locations import sessions_directory
 from .claude.manager import CLIManager
 from .claude.session import TurnAccount
 from .errors import (
-    InvalidRequest,
     ProjectNotFound,
     SessionNotFound,
     StoreUnavailable,
 )
 from .openai.history import chat_messages
 from .projects import Projects
+from .rights import Action, Reach, Resource
 from .store.records import Project, SessionRecord, Tokens, TurnRecord
 from .store.store import Store
 
@@ -81,16 +81,20 @@ class Sessions(LoggingConfigurable):
         return await self.store.put_session(record)
 
     async def get(
-        self, caller: Caller, session_id: str
+        self, caller: Caller, session_id: str, action: Action
     ) -> tuple[SessionRecord, Project | None]:
         """The session, which may have been begun in a terminal, and its project.
 
         Raises
         ------
-        SessionNotFound, NotAllowed, StoreUnavailable
+        SessionNotFound
+            There is none, or the caller may not see it.
+        NotAllowed
+            The caller sees it, and may not do `action` with it.
+        StoreUnavailable
         """
         record = await self._stored(session_id)
-        return record, await self._checked(caller, record)
+        return record, await self._checked(caller, record, action)
 
     async def enter(
         self, caller: Caller, session_id: str
@@ -104,7 +108,7 @@ class Sessions(LoggingConfigurable):
         if record is None:
             record = await self._stored(session_id)
         self._remember(record)
-        return record, await self._checked(caller, record)
+        return record, await self._checked(caller, record, Action.CONTINUE)
 
     async def page(
         self, caller: Caller, project: Project | None, **page: Any
@@ -113,12 +117,13 @@ class Sessions(LoggingConfigurable):
 
         With `project` those of that one; `page` is as `Store.sessions` has it.
         """
+        owner = None
         if project is not None:
-            projects, owner = [project], None
-        elif caller.key is not None and caller.key.project_id is not None:
-            projects, owner = [await self.projects.get(caller.key.project_id)], None
+            projects = [project]
         else:
-            projects, owner = await self._all_projects(), caller.principal
+            projects = await self._projects_of(caller)
+            if caller.reach(Resource.LONE_SESSION, Action.READ) is Reach.OWN:
+                owner = caller.principal
         await self._discover(projects)
         ids = [project.id for project in projects]
         records, more = await self.store.sessions(project_ids=ids, owner=owner, **page)
@@ -250,9 +255,15 @@ class Sessions(LoggingConfigurable):
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
 
-    async def _checked(self, caller: Caller, record: SessionRecord) -> Project | None:
+    async def _checked(
+        self, caller: Caller, record: SessionRecord, action: Action
+    ) -> Project | None:
         project = await self._project_of(record)
-        caller.check_session(record, project)
+        kind = Resource.LONE_SESSION if project is None else Resource.PROJECT_SESSION
+        if not caller.may(kind, Action.READ, project, record.owner):
+            # What one may not see is not there: ids of others cannot be told from none.
+            raise SessionNotFound(record.id)
+        caller.require(kind, action, project, record.owner)
         return project
 
     async def close(self) -> None:
@@ -302,6 +313,12 @@ class Sessions(LoggingConfigurable):
             return await self.projects.known(record.project_id)
         except ProjectNotFound:
             raise SessionNotFound(record.id) from None
+
+    async def _projects_of(self, caller: Caller) -> list[Project]:
+        if caller.reaches_all:
+            return await self._all_projects()
+        bound = await self.projects.bound_to(caller)
+        return [] if bound is None else [bound]
 
     async def _all_projects(self) -> list[Project]:
         projects, more = await self.store.projects(self.projects.root, 1_000, None)
@@ -376,28 +393,6 @@ class Sessions(LoggingConfigurable):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def check_fields(**fields: str | None) -> dict[str, str]:
-    """The texts that were given, none of them too long.
-
-    Raises
-    ------
-    InvalidRequest
-    """
-    limits = {
-        "title": 500,
-        "model": 200,
-        "system": 200_000,
-        "name": 500,
-        "description": 10_000,
-    }
-    for name, text in fields.items():
-        if text is not None and len(text) > limits[name]:
-            raise InvalidRequest(
-                f"`{name}`: at most {limits[name]} characters.", param=name
-            )
-    return {name: text or "" for name, text in fields.items()}
 
 
 def _session_of(

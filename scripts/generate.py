@@ -29,6 +29,7 @@ from claude_nb_gateway.openai.resources import (
 from claude_nb_gateway.openai.response_request import RESPONSE
 from claude_nb_gateway.projects import Projects
 from claude_nb_gateway.responses import ResponseStore
+from claude_nb_gateway.rights import as_table
 from claude_nb_gateway.schemas import SchemaChecker
 from claude_nb_gateway.store.store import Store
 
@@ -62,6 +63,13 @@ def options() -> str:
     return "\n".join(rows)
 
 
+def rights() -> str:
+    """A Markdown table of what each identity may do."""
+    heading, *rows = as_table()
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
 def fields(described: Fields) -> Callable[[], str]:
     """A Markdown table of what becomes of each field of a request."""
 
@@ -80,6 +88,7 @@ def fields(described: Fields) -> Callable[[], str]:
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"options": options},
+    "SECURITY.md": {"rights": rights},
     "docs/requests.md": {
         "chat completions": fields(CHAT_COMPLETION),
         "responses": fields(RESPONSE),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from claude_nb_gateway.testing.server import (
     running_gateway,
 )
 
+from .api.resources import make_key, runtime_file
 from .conftest import client_of
 
 QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
@@ -139,13 +141,24 @@ def test_alone_with_require_auth_a_key_is_needed(tmp_path, model):
             client.chat.completions.create(**QUESTION)
 
 
+# As JupyterHub's, the authorizer looks for what only its own users have.
 READ_ONLY = """
-from jupyter_server.auth import Authorizer
+from jupyter_server.auth import Authorizer, PasswordIdentityProvider, User
+
+class UserOfAHub(User):
+    hub_user = {"scopes": ["access:servers"]}
+
+class Provider(PasswordIdentityProvider):
+    async def _get_user(self, handler):
+        found = await super()._get_user(handler)
+        return found and UserOfAHub(found.username)
 
 class ReadOnly(Authorizer):
     def is_authorized(self, handler, user, action, resource):
-        return resource != "claude" or action == "read"
+        allowed = "access:servers" in user.hub_user["scopes"]
+        return allowed and (resource != "claude" or action == "read")
 
+c.ServerApp.identity_provider_class = Provider
 c.ServerApp.authorizer_class = ReadOnly
 """
 
@@ -161,7 +174,12 @@ def test_authorizer_can_allow_reading_and_refuse_asking(tmp_path, model):
         assert client.models.list().data
         with pytest.raises(openai.PermissionDeniedError, match="execute"):
             client.chat.completions.create(**QUESTION)
-    assert model.requests == []
+        assert model.requests == []
+        # It does not know who comes with a key of ours.
+        scoped = make_key(gateway, model, "chat")
+        for key in (scoped, json.loads(runtime_file(gateway).read_text())["api_key"]):
+            with client_of(gateway, api_key=key) as keyed:
+                assert keyed.chat.completions.create(**QUESTION).choices
 
 
 BUG = """

@@ -24,6 +24,7 @@ from ..openai.structured import SCHEMA, StructuredAnswer
 from ..openai.tools import names_by_cli_name, strict_schemas
 from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
 from ..projects import Entered
+from ..rights import Action, Resource
 from ..store.records import Project, SessionRecord
 from .base import CORRECTED_HEADER, IGNORED_HEADER, SESSION_HEADER, GatewayHandler
 from .errors import api_error, error_of
@@ -125,8 +126,9 @@ class AnsweringHandler(GatewayHandler):
             sessions = self.gateway.sessions
             session, project = await sessions.enter(self.caller, session_id)
         entered = await self._entered(named, project, session)
-        self.caller.check_project(None if entered is None else entered.project)
         if entered is None:
+            if session is None:
+                self.caller.require(Resource.CHAT, Action.ASK)
             return Scope(session=session)
         profile = await self.gateway.projects.profile(entered, self.caller)
         return Scope(profile, entered.project, session)
@@ -139,8 +141,10 @@ class AnsweringHandler(GatewayHandler):
     ) -> Entered | None:
         projects = self.gateway.projects
         if named is None:
-            return None if project is None else await projects.enter(project.id)
-        entered = await projects.enter(named)
+            if project is None:
+                return None
+            return await projects.enter(project.id, self.caller)
+        entered = await projects.enter(named, self.caller)
         if session is not None and session.project_id != entered.project.id:
             raise InvalidRequest(
                 "`session_id`: that session is not of this project.",

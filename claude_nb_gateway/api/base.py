@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hmac
-import ipaddress
+import inspect
 import re
 import uuid
 from asyncio import Future
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import msgspec
 from jupyter_server.auth import User
@@ -24,11 +24,14 @@ from tornado.web import HTTPError
 from .. import metrics
 from ..callers import Caller
 from ..errors import InvalidRequest, StoreUnavailable
+from ..kernels import Kernel
 from ..openai.types import ErrorResponse
 from ..projects import LOCAL
+from ..rights import Identity
 from ..store.keys import KEY_PREFIX
 from ..store.records import KeyRecord
 from .errors import APIError, api_error, error_of
+from .foreign import refuse_foreign_callers
 from .limits import PREFIX as LIMITS
 from .limits import WINDOWS, limit_headers
 
@@ -86,11 +89,22 @@ _encode = msgspec.json.Encoder().encode
 def allowed_to(action: str) -> Callable[[Method], Method]:
     """Let only those callers in whom the authorizer allows `action` on us.
 
-    The actions are Jupyter's: read, write, execute.
+    The actions are Jupyter's: read, write, execute. The authorizer is asked of the
+    users that Jupyter let in. Of those whom we let in ourselves it knows nothing, and
+    may look for what their users have not: `rights` alone decides about them.
     """
 
     def decorate(method: Method) -> Method:
-        return cast("Method", web.authenticated(authorized(action, RESOURCE)(method)))
+        asked: Callable[..., Any] = authorized(action, RESOURCE)(method)
+
+        @functools.wraps(method)
+        async def decided(self: GatewayHandler, *args: Any, **kwargs: Any) -> None:
+            chosen = asked if self.caller.is_jupyter else method
+            found = chosen(self, *args, **kwargs)
+            if inspect.isawaitable(found):
+                await found
+
+        return cast("Method", web.authenticated(decided))
 
     return decorate
 
@@ -110,6 +124,8 @@ class GatewayHandler(APIHandler):
     failed_midway = False
     #: The scoped key that the request came with.
     key: KeyRecord | None = None
+    #: The kernel whose key the request came with.
+    kernel: Kernel | None = None
     #: What the path says of the project, where it says anything.
     project_in_path: str | None = None
     _work: asyncio.Task[Any] | None = None
@@ -123,7 +139,12 @@ class GatewayHandler(APIHandler):
         self.project_in_path = self.path_kwargs.pop("project", None)
         self._refuse_large_body()
         self._accept_anthropics_key()
-        if self._has_kernel_key():
+        self.kernel = await self.gateway.kernels.check(self._bearer())
+        if self.kernel is not None:
+            if not self.kernel.running:
+                raise APIError(
+                    401, "The kernel of this key has ended.", code="invalid_api_key"
+                )
             self._let_in(KERNEL_USER)
             return
         if self._bearer().startswith(KEY_PREFIX):
@@ -131,9 +152,10 @@ class GatewayHandler(APIHandler):
             self._let_in(User(username=f"key:{self.key.id}", name=self.key.name))
             return
         if self.gateway.keyless:
-            self._refuse_foreign_callers()
-            self.current_user = self._jupyter_current_user = LOCAL_USER
-            return
+            refuse_foreign_callers(self.request, self.settings["local_hostnames"])
+            if not self._has_the_servers_token():
+                self.current_user = self._jupyter_current_user = LOCAL_USER
+                return
         try:
             await super().prepare()
         except HTTPError as error:
@@ -226,14 +248,16 @@ class GatewayHandler(APIHandler):
         token and no cookie, and one for every browser, so those are one.
         """
         if self.key is not None:
-            return Caller(f"key:{self.key.id}", self.key)
+            bound = self.key.project_id is not None
+            identity = Identity.PROJECT_KEY if bound else Identity.KEY
+            return Caller(f"key:{self.key.id}", identity, self.key)
+        if self.kernel is not None:
+            return self._kernel_caller(self.kernel.notebook_directory)
         if self.current_user is LOCAL_USER:
-            return Caller(LOCAL)
-        if self.current_user is KERNEL_USER:
-            return Caller("kernel")
+            return Caller(LOCAL, Identity.LOCAL)
         if _is_made_up(self.current_user):
-            return Caller("token", is_jupyter=True)
-        return Caller(f"user:{self.current_user.username}", is_jupyter=True)
+            return Caller("token", Identity.SERVER)
+        return Caller(f"user:{self.current_user.username}", Identity.SERVER)
 
     @property
     def principal(self) -> str:
@@ -248,8 +272,7 @@ class GatewayHandler(APIHandler):
         InvalidRequest, ProjectNotFound, NotAllowed
         """
         if self.project_in_path is not None:
-            entered = await self.gateway.projects.enter(self.project_in_path)
-            self.caller.check_project(entered.project)
+            await self.gateway.projects.enter(self.project_in_path, self.caller)
 
     def check_query(self, *names: str) -> None:
         """Raise InvalidRequest for a parameter of the query that is none of `names`."""
@@ -349,9 +372,19 @@ class GatewayHandler(APIHandler):
         self.check_host()
         self.current_user = self._jupyter_current_user = user
 
-    def _has_kernel_key(self) -> bool:
-        expected = self.gateway.kernel_key
-        return hmac.compare_digest(self._bearer().encode(), expected.encode())
+    def _has_the_servers_token(self) -> bool:
+        # Who has it is more than a caller without a key, also where none is needed.
+        token = self.identity_provider.token
+        return bool(token) and hmac.compare_digest(
+            self._bearer().encode(), token.encode()
+        )
+
+    def _kernel_caller(self, notebook_directory: str | None) -> Caller:
+        directory = self.gateway.projects.directory_at(notebook_directory)
+        if directory is None:
+            return Caller("kernel", Identity.KERNEL)
+        principal = f"kernel:{notebook_directory or '.'}"
+        return Caller(principal, Identity.KERNEL, directory=directory)
 
     async def _checked_key(self) -> KeyRecord:
         try:
@@ -373,42 +406,6 @@ class GatewayHandler(APIHandler):
                 "GatewayApp.max_request_bytes on the server.",
                 code="request_too_large",
             )
-
-    def _refuse_foreign_callers(self) -> None:
-        # Without a key the loopback address alone keeps others out, so a page in
-        # the user's browser must get no way in: neither by a host name that was
-        # rebound to this address, nor across origins, nor as a plain form.
-        host = urlsplit(f"//{self.request.host}")
-        if not self._is_local(host.hostname or ""):
-            raise APIError(
-                403,
-                "The Host header does not name this machine, and the gateway asks "
-                "for no key. Use 127.0.0.1, or set GatewayApp.require_auth.",
-                code="foreign_host",
-            )
-        origin = self.request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != self.request.host:
-            raise APIError(
-                403,
-                "Requests from other origins are refused, since the gateway asks "
-                "for no key. Set GatewayApp.require_auth and use one.",
-                code="foreign_origin",
-            )
-        content_type = self.request.headers.get("Content-Type", "")
-        json_type = content_type.partition(";")[0].strip().lower()
-        if self.request.method == "POST" and json_type != "application/json":
-            raise APIError(
-                415,
-                "The Content-Type must be application/json.",
-                code="unsupported_media_type",
-            )
-
-    def _is_local(self, host: str) -> bool:
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            names = cast("list[str]", self.settings.get("local_hostnames", []))
-            return host in names
 
 
 def bearer_of(request: HTTPServerRequest) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..callers import Caller
 from ..errors import InvalidRequest
 from ..openai.resources import (
     CREATE_PROJECT,
@@ -10,9 +9,10 @@ from ..openai.resources import (
     Deleted,
     ProjectList,
     ProjectObject,
+    check_fields,
     project_object,
 )
-from ..sessions import check_fields
+from ..rights import Action, Resource
 from ..store.records import Project
 from .base import GatewayHandler, allowed_to
 from .errors import APIError, http_errors
@@ -28,10 +28,10 @@ class BaseProjectHandler(GatewayHandler):
         return project_object(project, path, trusted)
 
     async def project(self, reference: str) -> Project:
-        """The project with this id or path, in which the caller may work."""
-        project = await self.gateway.projects.get(reference)
-        self.caller.check_project(project)
-        return project
+        """The project with this id or path, which the caller may see."""
+        # The turn that made it one may have ended just now.
+        await self.gateway.sessions.settle()
+        return await self.gateway.projects.get(reference, self.caller)
 
 
 class ProjectHandler(BaseProjectHandler):
@@ -41,7 +41,6 @@ class ProjectHandler(BaseProjectHandler):
     async def get(self, reference: str) -> None:
         """Describe the project."""
         with http_errors(self.log):
-            await self.gateway.sessions.settle()
             self.send_json(self.told(await self.project(reference)))
 
     @allowed_to("write")
@@ -50,10 +49,9 @@ class ProjectHandler(BaseProjectHandler):
         with http_errors(self.log):
             request = UPDATE_PROJECT.decode(self.request.body)
             check_fields(name=request.name, description=request.description)
+            self.caller.require(Resource.PROJECT, Action.CHANGE)
             if request.trusted is not None:
-                self.caller.require_jupyter("To say which directories are trusted")
-            elif self.caller.key is not None:
-                self.caller.require_jupyter("To change a project")
+                self.caller.require(Resource.PROJECT, Action.TRUST)
             project = await self.project(reference)
             if request.path is not None:
                 self._require_rest(project)
@@ -74,12 +72,10 @@ class ProjectHandler(BaseProjectHandler):
         """Forget the project, and remove its files if that is asked twice."""
         with http_errors(self.log):
             self.check_query("files", "confirm")
-            if self.caller.key is not None:
-                self.caller.require_jupyter("To delete a project")
+            self.caller.require(Resource.PROJECT, Action.DELETE)
             project = await self.project(reference)
             removed = None
             if self._asks_for_files():
-                self.caller.require_jupyter("To remove files")
                 self._require_rest(project)
                 removed = await self._remove_files(project)
             await self.gateway.manager.release_directory(project.directory)
@@ -128,7 +124,7 @@ class ProjectsHandler(BaseProjectHandler):
         with http_errors(self.log):
             limit, after, _ = self.page()
             await self.gateway.sessions.settle()
-            records, more = await self._records(self.caller, limit, after)
+            records, more = await self._records(limit, after)
             told = [self.told(project) for project in records]
             ids = [project.id for project in told]
             self.send_json(
@@ -145,15 +141,17 @@ class ProjectsHandler(BaseProjectHandler):
         """Make a directory a project, and the directory if it is missing."""
         with http_errors(self.log):
             request = CREATE_PROJECT.decode(self.request.body)
-            self.caller.check_project(None)
             texts = check_fields(name=request.name, description=request.description)
-            project = await self.gateway.projects.create(request.path, **texts)
+            project = await self.gateway.projects.create(
+                request.path, self.caller, **texts
+            )
             self.send_json(self.told(project))
 
     async def _records(
-        self, caller: Caller, limit: int, after: str | None
+        self, limit: int, after: str | None
     ) -> tuple[list[Project], bool]:
-        if caller.key is not None and caller.key.project_id is not None:
-            return [await self.gateway.projects.get(caller.key.project_id)], False
-        root = self.gateway.projects.root
-        return await self.gateway.store.projects(root, limit, after)
+        projects = self.gateway.projects
+        if not self.caller.reaches_all:
+            bound = await projects.bound_to(self.caller)
+            return [] if bound is None else [bound], False
+        return await self.gateway.store.projects(projects.root, limit, after)

@@ -9,11 +9,11 @@ from ..openai.resources import (
     Deleted,
     Interrupted,
     SessionList,
+    check_fields,
     session_object,
     session_with_messages,
 )
-from ..sessions import check_fields
-from ..store.records import Project, SessionRecord
+from ..rights import Action, Resource
 from .base import GatewayHandler, allowed_to
 from .errors import http_errors
 
@@ -29,8 +29,7 @@ class SessionsHandler(GatewayHandler):
             await self.gateway.sessions.settle()
             project = None
             if reference := self.get_query_argument("project", None):
-                project = await self.gateway.projects.get(reference)
-                self.caller.check_project(project)
+                project = await self.gateway.projects.get(reference, self.caller)
             records, more = await self.gateway.sessions.page(
                 self.caller, project, limit=limit, after=after, ascending=ascending
             )
@@ -56,26 +55,17 @@ class SessionsHandler(GatewayHandler):
                 title=request.title, model=request.model, system=request.system
             )
             project = None
-            if request.project_id is not None:
-                project = (
-                    await self.gateway.projects.enter(request.project_id)
-                ).project
-            self.caller.check_project(project)
-            if project is not None:
-                project = await self.gateway.projects.registered(project)
+            if request.project_id is None:
+                self.caller.require(Resource.CHAT, Action.ASK)
+            else:
+                projects = self.gateway.projects
+                entered = await projects.enter(request.project_id, self.caller)
+                project = await projects.registered(entered.project)
             made = await self.gateway.sessions.create(self.caller, project, **fields)
             self.send_json(session_object(made))
 
 
-class BaseSessionHandler(GatewayHandler):
-    """Base of the handlers of one session."""
-
-    async def session(self, session_id: str) -> tuple[SessionRecord, Project | None]:
-        """The session, which the caller may open, and its project."""
-        return await self.gateway.sessions.get(self.caller, session_id)
-
-
-class SessionHandler(BaseSessionHandler):
+class SessionHandler(GatewayHandler):
     """One session."""
 
     @allowed_to("read")
@@ -83,8 +73,9 @@ class SessionHandler(BaseSessionHandler):
         """Give the session with its messages."""
         with http_errors(self.log):
             await self.gateway.sessions.settle()
-            record, project = await self.session(session_id)
-            messages = await self.gateway.sessions.messages(record, project)
+            sessions = self.gateway.sessions
+            record, project = await sessions.get(self.caller, session_id, Action.READ)
+            messages = await sessions.messages(record, project)
             self.send_json(session_with_messages(record, messages))
 
     @allowed_to("execute")
@@ -93,34 +84,35 @@ class SessionHandler(BaseSessionHandler):
         with http_errors(self.log):
             request = UPDATE_SESSION.decode(self.request.body)
             title = check_fields(title=request.title)["title"]
-            record, project = await self.session(session_id)
-            renamed = await self.gateway.sessions.rename(record, project, title)
+            sessions = self.gateway.sessions
+            record, project = await sessions.get(self.caller, session_id, Action.RENAME)
+            renamed = await sessions.rename(record, project, title)
             self.send_json(session_object(renamed))
 
     @allowed_to("execute")
     async def delete(self, session_id: str) -> None:
         """Forget it, and remove its transcript."""
         with http_errors(self.log):
-            record, project = await self.session(session_id)
-            if self.caller.key is not None and record.owner != self.caller.principal:
-                self.caller.require_jupyter("To delete a session of another's")
-            await self.gateway.sessions.delete(record, project)
+            sessions = self.gateway.sessions
+            record, project = await sessions.get(self.caller, session_id, Action.DELETE)
+            await sessions.delete(record, project)
             self.send_json(Deleted(id=record.id, object="session.deleted"))
 
 
-class InterruptHandler(BaseSessionHandler):
+class InterruptHandler(GatewayHandler):
     """The turn that a session is in."""
 
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
         """Stop it; its request is answered with what the model had said."""
         with http_errors(self.log):
-            record, _ = await self.session(session_id)
+            sessions = self.gateway.sessions
+            record, _ = await sessions.get(self.caller, session_id, Action.INTERRUPT)
             stopped = await self.gateway.manager.interrupt(record.id)
             self.send_json(Interrupted(id=record.id, interrupted=stopped))
 
 
-class ForkHandler(BaseSessionHandler):
+class ForkHandler(GatewayHandler):
     """Copies of a session."""
 
     @allowed_to("execute")
@@ -129,6 +121,7 @@ class ForkHandler(BaseSessionHandler):
         with http_errors(self.log):
             request = FORK_SESSION.decode(self.request.body or b"{}")
             title = check_fields(title=request.title)["title"]
-            record, project = await self.session(session_id)
-            fork = await self.gateway.sessions.fork(self.caller, record, project, title)
+            sessions = self.gateway.sessions
+            record, project = await sessions.get(self.caller, session_id, Action.FORK)
+            fork = await sessions.fork(self.caller, record, project, title)
             self.send_json(session_object(fork))

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
-from ..connection import Connection, read_connection
+from traitlets.config import Application
+
+from ..connection import Connection, key_of_kernel, read_connection
 from .errors import GatewayUnreachable
 
 COMMAND = (
@@ -38,7 +41,22 @@ def find_connection() -> Connection | None:
     if url:
         return Connection(url.rstrip("/"), _key())
     parent = os.environ.get("JPY_PARENT_PID", "")
-    return read_connection(int(parent)) if parent.isdecimal() else None
+    found = read_connection(int(parent)) if parent.isdecimal() else None
+    kernel_id = _kernel_id()
+    if found is None or kernel_id is None:
+        return found
+    return replace(found, api_key=key_of_kernel(found.api_key, kernel_id))
+
+
+def _kernel_id() -> str | None:
+    """The id under which the Jupyter server knows this kernel, None for no kernel.
+
+    The server names the kernel's connection file after it.
+    """
+    if not Application.initialized():
+        return None
+    stem = Path(getattr(Application.instance(), "connection_file", "")).stem
+    return stem.removeprefix("kernel-") if stem.startswith("kernel-") else None
 
 
 def _key() -> str:

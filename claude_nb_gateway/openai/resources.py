@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..errors import InvalidRequest
 from ..fields import Fields
 from ..store.records import Project, SessionRecord, Totals
 
@@ -140,7 +141,8 @@ class Interrupted(Struct, kw_only=True):
 CREATE_PROJECT: Fields[CreateProject] = Fields(
     CreateProject,
     honoured={
-        "path": "the directory, relative to the server's root; made if it is missing",
+        "path": "the directory, relative to the server's root; if it is missing it is "
+        "made, with the Jupyter server's own token or login",
         "name": "the last name of the path if there is none",
         "description": "any text",
     },
@@ -172,6 +174,28 @@ UPDATE_SESSION: Fields[UpdateSession] = Fields(
 FORK_SESSION: Fields[ForkSession] = Fields(
     ForkSession, honoured={"title": "the title of the copy"}
 )
+
+
+def check_fields(**fields: str | None) -> dict[str, str]:
+    """The texts that were given, none of them too long.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    limits = {
+        "title": 500,
+        "model": 200,
+        "system": 200_000,
+        "name": 500,
+        "description": 10_000,
+    }
+    for name, text in fields.items():
+        if text is not None and len(text) > limits[name]:
+            raise InvalidRequest(
+                f"`{name}`: at most {limits[name]} characters.", param=name
+            )
+    return {name: text or "" for name, text in fields.items()}
 
 
 def usage_of(totals: Totals) -> ResourceUsage:

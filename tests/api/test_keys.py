@@ -93,14 +93,9 @@ def test_key_of_a_project_opens_nothing_else(server, only_a, owner, key_of_a):
         only_a.get("projects/b"),
         only_a.get("projects/b/models"),
         only_a.post("projects", json={"path": "c"}),
-        only_a.get(f"sessions/{session}"),
-        only_a.get(f"sessions/{alone}"),
-        only_a.delete(f"sessions/{session}"),
-        only_a.post(f"sessions/{session}/fork"),
         only_a.get("sessions", params={"project": "b"}),
         only_a.post("sessions", json={"project_id": "b"}),
         only_a.post("sessions", json={}),
-        chat(only_a, session_id=session),
         httpx2.get(f"{root}/api/contents", headers=headers),
         httpx2.get(f"{root}/api/kernels", headers=headers),
         httpx2.post(f"{root}/api/kernels", headers=headers, json={}),
@@ -109,6 +104,14 @@ def test_key_of_a_project_opens_nothing_else(server, only_a, owner, key_of_a):
         httpx2.get(f"{root}/metrics", headers=headers),
     ):
         assert error_of(response)[0] == 403, response.request.url
+    for response in (
+        only_a.get(f"sessions/{session}"),
+        only_a.get(f"sessions/{alone}"),
+        only_a.delete(f"sessions/{session}"),
+        only_a.post(f"sessions/{session}/fork"),
+        chat(only_a, session_id=session),
+    ):
+        assert error_of(response) == (404, "session_not_found")
     assert not (server.directory / "c").exists()
     listed = only_a.get("sessions").json()["data"]
     assert session not in [s["id"] for s in listed]
@@ -132,10 +135,11 @@ def test_keys_change_no_project_and_grant_no_trust(keyed, only_a, body):
 def test_sessions_without_a_project_are_their_owners(keyed, owner):
     session = owner.post("sessions", json={}).json()["id"]
     own = keyed.post("sessions", json={}).json()["id"]
-    assert error_of(keyed.get(f"sessions/{session}")) == (403, "not_your_session")
-    assert error_of(chat(keyed, session_id=session)) == (403, "not_your_session")
+    missing = (404, "session_not_found")
+    assert error_of(keyed.get(f"sessions/{session}")) == missing
+    assert error_of(chat(keyed, session_id=session)) == missing
     assert words(chat(keyed, session_id=own)) == "hello"
-    assert error_of(owner.get(f"sessions/{own}"))[0] == 403
+    assert error_of(owner.get(f"sessions/{own}")) == missing
 
 
 def tools_of(request):
@@ -221,6 +225,7 @@ def test_key_is_not_in_the_log_nor_in_the_database(server, open_key, keyed):
 
 def test_alone_without_a_key_projects_have_no_bash(standalone_gateway, model):
     with httpx2.Client(base_url=standalone_gateway.base_url, timeout=60) as client:
+        (standalone_gateway.directory / "local").mkdir(exist_ok=True)
         make_project(client, "local")
         words(chat(client, path=f"projects/local/{CHAT}"))
         assert "Bash" not in tools_of(model.requests[0])

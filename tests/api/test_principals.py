@@ -42,7 +42,7 @@ def shared_server(model_server, tmp_path_factory):
 def test_user_of_a_share_opens_no_session_of_another(shared_server):
     with http(shared_server, "ann-token") as ann, http(shared_server, "bob-token") as b:
         session = ann.post("sessions", json={}).json()["id"]
-        assert error_of(b.get(f"sessions/{session}")) == (403, "not_your_session")
+        assert error_of(b.get(f"sessions/{session}")) == (404, "session_not_found")
         assert ann.get(f"sessions/{session}").status_code == 200
         assert session not in [each["id"] for each in b.get("sessions").json()["data"]]
 

@@ -10,7 +10,7 @@ import pytest
 from claude_nb_gateway.testing.model import ModelServer, Reply, ToolUse
 from claude_nb_gateway.testing.server import running_gateway
 
-from .resources import CHAT, chat, error_of, http, runtime_file, words
+from .resources import CHAT, chat, error_of, http, words
 
 
 class Hostile:
@@ -140,15 +140,6 @@ def test_trusted_by_trait(server, client, elsewhere, tmp_path):
     response = client.patch("projects/by-trait", json={"trusted": False})
     assert error_of(response)[0] == 400
     assert "Projects.trusted_projects" in response.json()["error"]["message"]
-
-
-def test_kernel_grants_no_trust(server, client, hostile):
-    runtime = json.loads(runtime_file(server).read_text())
-    with http(server, runtime["api_key"]) as kernel:
-        path = f"projects/{hostile.name}"
-        assert words(chat(kernel, path=f"{path}/{CHAT}")) == "hello"
-        response = kernel.patch(path, json={"trusted": True})
-        assert error_of(response) == (403, "jupyter_identity_required")
 
 
 @pytest.mark.parametrize("name", ["CLAUDE.md", ".claude/CLAUDE.md"])

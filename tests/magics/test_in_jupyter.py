@@ -19,6 +19,8 @@ from tornado.websocket import websocket_connect
 from claude_nb_gateway.testing.model import Reply
 from claude_nb_gateway.testing.server import KEY, running_gateway
 
+from ..api.resources import http
+
 pytestmark = pytest.mark.anyio
 
 
@@ -60,8 +62,17 @@ class Notebook:
         await self.browser.post(f"/api/kernels/{self.kernel}/interrupt")
 
 
+async def started_kernel(browser, path):
+    """The id of a new kernel; with a `path`, of the notebook there."""
+    if path is None:
+        return (await browser.post("/api/kernels")).raise_for_status().json()["id"]
+    body = {"path": path, "type": "notebook", "name": path, "kernel": {"name": ""}}
+    answer = await browser.post("/api/sessions", json=body)
+    return answer.raise_for_status().json()["kernel"]["id"]
+
+
 @contextlib.asynccontextmanager
-async def notebook(gateway, *, password=None, verify=True):
+async def notebook(gateway, *, password=None, verify=True, path=None):
     root = gateway.base_url.removesuffix("/v1")
     async with httpx2.AsyncClient(
         base_url=root, verify=verify, timeout=30, follow_redirects=True
@@ -73,7 +84,7 @@ async def notebook(gateway, *, password=None, verify=True):
             form = {"password": password, "_xsrf": browser.cookies["_xsrf"]}
             await browser.post("/login", data=form)
         browser.headers["X-XSRFToken"] = browser.cookies["_xsrf"]
-        kernel = (await browser.post("/api/kernels")).raise_for_status().json()["id"]
+        kernel = await started_kernel(browser, path)
         cookies = "; ".join(f"{c.name}={c.value}" for c in browser.cookies.jar)
         url = f"{root}/api/kernels/{kernel}/channels".replace("http", "ws", 1)
         request = HTTPRequest(url, headers={"Cookie": cookies}, validate_cert=False)
@@ -133,6 +144,29 @@ async def test_metadata_says_where_the_answer_came_from(gateway, model):
     assert about["session"]
     assert about["usage"]["prompt_tokens"] == 3
     assert about["cost_usd"] > 0
+
+
+async def test_key_of_a_notebook_is_for_its_directory_also_when_it_moves(
+    gateway, model
+):
+    for name in ("before", "after"):
+        (gateway.directory / "moving" / name).mkdir(parents=True)
+    async with notebook(gateway, path="moving/before/a.ipynb") as opened:
+        messages = await opened.run("found = %claude_gateway\nprint(found.api_key)")
+        (key,) = [c["text"].strip() for kind, c in messages if kind == "stream"]
+        sessions = (await opened.browser.get("/api/sessions")).json()
+        (session,) = [s for s in sessions if s["kernel"]["id"] == opened.kernel]
+        with http(gateway, key) as client:
+            for now, then in (("before", "after"), ("after", "before")):
+                body = {"path": f"moving/{now}/a.ipynb"}
+                await opened.browser.patch(f"/api/sessions/{session['id']}", json=body)
+                opens = [
+                    client.get(f"projects/moving/{name}/models").status_code
+                    for name in (now, then)
+                ]
+                assert opens == [200, 403]
+    with http(gateway, key) as client:
+        assert client.get("models").status_code == 401
 
 
 async def test_interrupt_stops_the_turn_and_keeps_the_text(gateway, model):

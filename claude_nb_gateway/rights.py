@@ -1,0 +1,105 @@
+"""What each identity may do with what: the one table that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+
+class Identity(StrEnum):
+    """As whom a request comes; the value is how messages name it."""
+
+    SERVER = "the Jupyter server's own identity"
+    KERNEL = "a kernel's key"
+    KEY = "an API key"
+    PROJECT_KEY = "an API key for one project"
+    LOCAL = "a caller without a key"
+
+
+class Resource(StrEnum):
+    """What a request is about."""
+
+    CHAT = "a chat without a project"
+    PROJECT = "a project"
+    PROJECT_SESSION = "a session in a project"
+    LONE_SESSION = "a session without a project"
+
+
+class Action(StrEnum):
+    """What a request wants to do with it."""
+
+    ASK = "ask the model in"
+    READ = "list and read"
+    WORK = "work in"
+    USE_ALL_TOOLS = "use the tools of `Projects.tools` in"
+    MAKE_DIRECTORY = "make the missing directory of"
+    CHANGE = "change"
+    TRUST = "trust"
+    CONTINUE = "continue"
+    FORK = "fork"
+    RENAME = "rename"
+    INTERRUPT = "interrupt"
+    DELETE = "delete"
+
+
+class Reach(StrEnum):
+    """Of which resources of its kind an identity may do something."""
+
+    NONE = "no"
+    #: Those that it began itself.
+    OWN = "its own"
+    #: Those of the one directory it is for: of its project, or of its notebook.
+    DIRECTORY = "its directory's"
+    ALL = "yes"
+
+
+_ORDER = (
+    Identity.SERVER,
+    Identity.KERNEL,
+    Identity.KEY,
+    Identity.PROJECT_KEY,
+    Identity.LOCAL,
+)
+_NO, _OWN, _DIR, _ALL = Reach.NONE, Reach.OWN, Reach.DIRECTORY, Reach.ALL
+
+# A terminal's sessions are nobody's own here, so what is `its own` spares them.
+_TABLE: dict[tuple[Resource, Action], tuple[Reach, Reach, Reach, Reach, Reach]] = {
+    #                                             server kernel key  project keyless
+    (Resource.CHAT, Action.ASK): (_ALL, _ALL, _ALL, _NO, _ALL),
+    (Resource.PROJECT, Action.READ): (_ALL, _DIR, _ALL, _DIR, _ALL),
+    (Resource.PROJECT, Action.WORK): (_ALL, _DIR, _ALL, _DIR, _ALL),
+    (Resource.PROJECT, Action.USE_ALL_TOOLS): (_ALL, _DIR, _NO, _NO, _NO),
+    (Resource.PROJECT, Action.MAKE_DIRECTORY): (_ALL, _NO, _NO, _NO, _NO),
+    (Resource.PROJECT, Action.CHANGE): (_ALL, _NO, _NO, _NO, _NO),
+    (Resource.PROJECT, Action.TRUST): (_ALL, _NO, _NO, _NO, _NO),
+    (Resource.PROJECT, Action.DELETE): (_ALL, _NO, _NO, _NO, _NO),
+    (Resource.PROJECT_SESSION, Action.READ): (_ALL, _DIR, _ALL, _DIR, _ALL),
+    (Resource.PROJECT_SESSION, Action.CONTINUE): (_ALL, _DIR, _ALL, _DIR, _ALL),
+    (Resource.PROJECT_SESSION, Action.FORK): (_ALL, _DIR, _ALL, _DIR, _ALL),
+    (Resource.PROJECT_SESSION, Action.INTERRUPT): (_ALL, _OWN, _OWN, _OWN, _OWN),
+    (Resource.PROJECT_SESSION, Action.RENAME): (_ALL, _NO, _OWN, _OWN, _OWN),
+    (Resource.PROJECT_SESSION, Action.DELETE): (_ALL, _NO, _OWN, _OWN, _OWN),
+    (Resource.LONE_SESSION, Action.READ): (_OWN, _OWN, _OWN, _NO, _OWN),
+    (Resource.LONE_SESSION, Action.CONTINUE): (_OWN, _OWN, _OWN, _NO, _OWN),
+    (Resource.LONE_SESSION, Action.FORK): (_OWN, _OWN, _OWN, _NO, _OWN),
+    (Resource.LONE_SESSION, Action.INTERRUPT): (_OWN, _OWN, _OWN, _NO, _OWN),
+    (Resource.LONE_SESSION, Action.RENAME): (_OWN, _NO, _OWN, _NO, _OWN),
+    (Resource.LONE_SESSION, Action.DELETE): (_OWN, _NO, _OWN, _NO, _OWN),
+}
+
+#: How far each identity reaches; what is not in it is not allowed.
+RIGHTS: Mapping[tuple[Resource, Action], Mapping[Identity, Reach]] = {
+    row: dict(zip(_ORDER, reaches, strict=True)) for row, reaches in _TABLE.items()
+}
+
+
+def reach(identity: Identity, resource: Resource, action: Action) -> Reach:
+    """Of which resources of this kind `identity` may do `action`."""
+    return RIGHTS.get((resource, action), {}).get(identity, Reach.NONE)
+
+
+def as_table() -> Iterator[tuple[str, ...]]:
+    """The rows of the table in words, the heading first."""
+    yield ("", *(str(identity) for identity in _ORDER))
+    for (resource, action), reaches in RIGHTS.items():
+        yield (f"{action} {resource}", *(str(reaches[who]) for who in _ORDER))
