@@ -7,6 +7,7 @@ import ipaddress
 import os
 import sys
 import tempfile
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -232,6 +233,7 @@ class GatewayApp(ExtensionApp):
         help="""Refuse a request with a field that has no effect, where otherwise the
         header X-Ignored-Parameters names it.""",
     )
+    large_requests = Instance(Executor)
     manager = Instance(CLIManager)
     images = Instance(ImageFetcher)
     responses = Instance(ResponseStore)
@@ -245,6 +247,11 @@ class GatewayApp(ExtensionApp):
     @default("open_browser")
     def _default_open_browser(self) -> bool:
         return False
+
+    @default("large_requests")
+    def _default_large_requests(self) -> Executor:
+        # Several would only take turns, and the event loop have to wait for all.
+        return ThreadPoolExecutor(1, thread_name_prefix="large-requests")
 
     @default("manager")
     def _default_manager(self) -> CLIManager:
@@ -389,6 +396,7 @@ class GatewayApp(ExtensionApp):
         for socket in list(self.sockets):
             socket.close(GOING_AWAY, "the server stops")
         await self.schemas.close()
+        self.large_requests.shutdown(wait=False, cancel_futures=True)
         await self.sessions.close()
         if self._opening is not None:
             await self._opening

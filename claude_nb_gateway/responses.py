@@ -123,28 +123,27 @@ class ResponseStore(LoggingConfigurable):
         await asyncio.wait([stored.task], timeout=CANCEL_SECONDS)
         return stored.response
 
-    def item(self, item_id: str, principals: Collection[str]) -> Item | None:
-        """The item `item_id` of any response of `principals`, None if there is none."""
-        for stored in reversed(self._stored.values()):
-            if stored.principal not in principals:
-                continue
-            for item in stored.response.output:
-                if item.id == item_id:
-                    found: Item = msgspec.to_builtins(item)
-                    return found
-        return None
-
     def resolved(
         self, items: Sequence[Item], principals: Collection[str]
     ) -> list[Item]:
         """`items` with those that are referred to in the place of references."""
-        resolved = []
-        for item in items:
-            found = None
-            if item.get("type") == "item_reference":
-                found = self.item(str(item.get("id")), principals)
-            resolved.append(found or item)
-        return resolved
+        wanted = {
+            str(item.get("id"))
+            for item in items
+            if item.get("type") == "item_reference"
+        }
+        found: dict[str, Item] = {}
+        for stored in self._stored.values() if wanted else ():
+            if stored.principal in principals:
+                for item in stored.response.output:
+                    if item.id in wanted:
+                        found[item.id] = msgspec.to_builtins(item)
+        return [
+            found.get(str(item.get("id")), item)
+            if item.get("type") == "item_reference"
+            else item
+            for item in items
+        ]
 
     def run(self, stored: StoredResponse, work: Coroutine[Any, Any, None]) -> None:
         """Make a response in the background, with `work`."""

@@ -8,6 +8,7 @@ import json
 from ..errors import InvalidRequest
 from ..fields import MODEL, Fields, Refusal
 from ..openai import types as chat
+from ..openai.stop import check_lengths
 from .types import (
     Base64Source,
     ContentBlock,
@@ -29,6 +30,9 @@ from .types import (
     ToolUseBlock,
     URLSource,
 )
+
+# Anthropic names no limit. Each is looked for in every word of the answer.
+MOST_STOP_SEQUENCES = 64
 
 _NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
 _NOT_COMPACTED = "Nothing is compacted or cleared here: leave it out."
@@ -61,7 +65,7 @@ MESSAGES: Fields[MessagesRequest] = Fields(
         **_COUNTED,
         "max_tokens": "the answer is cut there",
         "stream": "Anthropic's events",
-        "stop_sequences": "the answer ends before the first of them",
+        "stop_sequences": "the answer ends before the first of up to 64",
     },
     without_effect=(
         "cache_control",
@@ -140,6 +144,24 @@ def chat_request(
             schema = chat.JSONSchema("answer", output.format.schema)
             made_request.response_format = chat.JSONSchemaFormat(schema)
     return made_request, paths
+
+
+def stop_sequences(request: MessagesRequest) -> list[str]:
+    """The stop sequences of `request` that are not empty.
+
+    Raises
+    ------
+    InvalidRequest
+        There are too many, or a very long one.
+    """
+    sequences = [text for text in request.stop_sequences or [] if text]
+    if len(sequences) > MOST_STOP_SEQUENCES:
+        raise InvalidRequest(
+            f"`stop_sequences`: there may be up to {MOST_STOP_SEQUENCES}.",
+            param="stop_sequences",
+        )
+    check_lengths(sequences, "stop_sequences")
+    return sequences
 
 
 def shows_thoughts(request: MessagesRequest) -> bool:

@@ -5,10 +5,12 @@ All of them are made of chat completion chunks; a `Wire` says those in its own w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -27,10 +29,17 @@ from ..projects import Entered
 from ..rights import Action, Resource
 from ..store.records import Project, SessionRecord
 from .base import CORRECTED_HEADER, IGNORED_HEADER, SESSION_HEADER, GatewayHandler
+from .bounds import check_values
 from .errors import api_error, error_of
 from .sse import EventStream
 
 PROJECT_HEADER = "X-Claude-Project"
+
+# What a larger request takes is felt by others, and worth a thread.
+LARGE_BYTES = 64 * 2**10
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
 
 Chunks = AsyncIterator[list[ChatCompletionChunk]]
 
@@ -103,6 +112,29 @@ class AnsweringHandler(GatewayHandler):
 
     #: Where the request is answered, once that is known.
     answered_in = Scope()
+    #: Whether the request is so large that others would feel what it takes.
+    is_large = False
+
+    async def compute(self, function: Callable[..., Result], *args: Any) -> Result:
+        """What `function`, which is pure, gives for `args`.
+
+        For a large request it runs beside the event loop, which goes on meanwhile.
+        """
+        if not self.is_large:
+            return function(*args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self.gateway.large_requests, partial(function, *args)
+        )
+
+    async def decoded(
+        self, decode: Callable[[bytes], Request], body: bytes | None = None
+    ) -> Request:
+        """The body, or `body`, as `decode` reads it; raises InvalidRequest."""
+        body = self.request.body if body is None else body
+        self.is_large = len(body) >= LARGE_BYTES
+        await self.compute(check_values, body)
+        return await self.compute(decode, body)
 
     async def scope(
         self, project_id: str | None = None, session_id: str | None = None
@@ -196,13 +228,17 @@ class AnsweringHandler(GatewayHandler):
         names that its messages have there.
         """
         if paths is None:
-            paths = [f"messages[{index}]" for index in range(len(request.messages))]
+            count = len(request.messages)
+            paths = await self.compute(lambda: [f"messages[{n}]" for n in range(count)])
         scope = await self.scope(request.project_id, request.session_id)
         self.answered_in = scope
         await self.gateway.images.fetch_all(images_in(request, paths))
         prompt = "" if scope.session is None else scope.session.system
-        asked = conversation_of(request, self.principal, paths, prompt)
+        asked = await self.compute(
+            conversation_of, request, self.principal, paths, prompt
+        )
         conversation = scope.hold(asked)
+        await self.compute(conversation.digests)  # which keeps them
         await self._check_schemas(request, conversation)
         structured = None
         if conversation.opening.schema:

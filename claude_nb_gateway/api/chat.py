@@ -18,7 +18,7 @@ class ChatCompletionsHandler(AnsweringHandler):
     async def post(self) -> None:
         """Answer the conversation in the body."""
         with self.only_for_its_reader(), http_errors(self.log):
-            request = decode_request(self.request.body)
+            request = await self.decoded(decode_request)
             self.report_ignored(fields_without_effect(request))
             stop = stop_sequences(request.stop)
             conversation, builder = await self.prepared(request, stop)

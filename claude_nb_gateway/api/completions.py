@@ -18,7 +18,7 @@ class CompletionsHandler(AnsweringHandler):
     async def post(self) -> None:
         """Answer the prompt in the body."""
         with self.only_for_its_reader(), http_errors(self.log):
-            request = COMPLETION.decode(self.request.body)
+            request = await self.decoded(COMPLETION.decode)
             check_stream_options(request)
             self.report_ignored(COMPLETION.sent_without_effect(request))
             stop = stop_sequences(request.stop)

@@ -9,6 +9,7 @@ from ..anthropic.request import (
     NAMES,
     chat_request,
     shows_thoughts,
+    stop_sequences,
 )
 from ..anthropic.types import TokenCount
 from ..conversation import count_tokens
@@ -46,10 +47,10 @@ class MessagesHandler(AnthropicHandler):
     async def post(self) -> None:
         """Answer the messages in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
-            request = MESSAGES.decode(self.request.body)
+            request = await self.decoded(MESSAGES.decode)
             self.report_ignored(MESSAGES.sent_without_effect(request))
-            chat, paths = chat_request(request)
-            stop = [stop for stop in request.stop_sequences or [] if stop]
+            chat, paths = await self.compute(chat_request, request)
+            stop = stop_sequences(request)
             conversation, builder = await self.prepared(chat, stop, paths)
             wire = MessageWire(
                 builder, self.request_id, shows_thoughts=shows_thoughts(request)
@@ -67,9 +68,9 @@ class CountTokensHandler(AnthropicHandler):
     async def post(self) -> None:
         """Count the tokens of the messages in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
-            request = COUNT_TOKENS.decode(self.request.body)
+            request = await self.decoded(COUNT_TOKENS.decode)
             self.report_ignored(COUNT_TOKENS.sent_without_effect(request))
-            chat, paths = chat_request(request)
+            chat, paths = await self.compute(chat_request, request)
             conversation, _ = await self.prepared(chat, (), paths)
             counted = await count_tokens(self.gateway.manager, conversation)
             self.send_json(TokenCount(counted))

@@ -289,7 +289,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         metrics.REQUESTS.labels(self.endpoint, outcome).inc()
 
     async def _respond_to(self, message: bytes) -> None:
-        create = decode_response_create(message)
+        create = await self.decoded(decode_response_create, message)
         if create is None:
             return
         answer = self.respond if create.generate is not False else self._warm
@@ -299,7 +299,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
 
     async def _warm(self, create: ResponseCreate, size_bytes: int) -> StoredResponse:
         """Take in what `create` brings, without asking the model."""
-        asked = self.read(create)
+        asked = await self.read(create)
         await self.event_stream(asked.wire).send(asked.wire.skip())
         self.gateway.responses.add(asked.stored, size_bytes)
         return asked.stored

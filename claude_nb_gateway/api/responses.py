@@ -43,6 +43,10 @@ class Asked(NamedTuple):
     paths: list[str]
 
 
+# So many items that are kept here make a request large, whatever it brings itself.
+MANY_ITEMS = 100
+
+
 class ResponsesHandler(AnsweringHandler):
     """Answers, streamed, whole, or in the background."""
 
@@ -52,7 +56,7 @@ class ResponsesHandler(AnsweringHandler):
     async def post(self) -> None:
         """Answer the input in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
-            request = decode_response_request(self.request.body)
+            request = await self.decoded(decode_response_request)
             await self.respond(request, len(self.request.body))
 
     @property
@@ -64,7 +68,7 @@ class ResponsesHandler(AnsweringHandler):
         """The name under which `response` is kept, None if it is not."""
         return self.principal if response.store else None
 
-    def read(self, request: ResponseRequest) -> Asked:
+    async def read(self, request: ResponseRequest) -> Asked:
         """What `request` asks for.
 
         Raises
@@ -77,9 +81,13 @@ class ResponsesHandler(AnsweringHandler):
         before: Sequence[Item] = ()
         if request.previous_response_id is not None:
             before = self._before(request.previous_response_id)
-        items = self.gateway.responses.resolved(items_of(request), self.names)
+            self.is_large = self.is_large or len(before) > MANY_ITEMS
+        sent = await self.compute(items_of, request)
+        items = self.gateway.responses.resolved(sent, self.names)
         with named_as(tools.names):
-            chat, paths = chat_request(request, tools, before, items)
+            chat, paths = await self.compute(
+                chat_request, request, tools, before, items
+            )
             response = response_to(request, tools)
         reasoning = request.reasoning
         shown = reasoning and (reasoning.summary or reasoning.generate_summary)
@@ -92,7 +100,7 @@ class ResponsesHandler(AnsweringHandler):
         self, request: ResponseRequest, size_bytes: int
     ) -> StoredResponse:
         """Answer `request`, which came in so many bytes."""
-        asked = self.read(request)
+        asked = await self.read(request)
         with named_as(asked.tools.names):
             prepared = await self.prepared(asked.chat, (), asked.paths)
             await self._make(request, asked.stored, asked.wire, *prepared, size_bytes)

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from .protocol import ControlRequest, Json
 from .turns import ContentBlock, Tool
 
@@ -78,7 +80,7 @@ def _description(tool: Tool) -> Json:
     return {
         "name": name_for_cli(tool.name).removeprefix(PREFIX),
         "description": _shown(tool.description),
-        "inputSchema": json.loads(tool.input_schema),
+        "inputSchema": msgspec.Raw(tool.input_schema.encode()),
         # Calls of tools that only read come all at once, and so they are parallel.
         "annotations": {"readOnlyHint": True},
         "_meta": _META,

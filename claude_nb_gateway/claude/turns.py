@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -148,7 +149,7 @@ class Conversation:
         """The history and the question."""
         return (*self.history, Turn("user", self.question))
 
-    def digests(self) -> list[bytes]:
+    def digests(self) -> Sequence[bytes]:
         """What identifies the conversation up to and with each of its `turns`.
 
         Two conversations have a digest in common if they agree in their opening
@@ -156,7 +157,12 @@ class Conversation:
         assistant's text is cut into parts, white space at its ends, and how the
         arguments of a call are written.
         """
-        return list(_chain(_digest(b"", self.opening), self.turns))
+        return self._digests
+
+    @cached_property
+    def _digests(self) -> Sequence[bytes]:
+        # To hash images and a long history takes a while.
+        return tuple(_chain(_digest(b"", self.opening), self.turns))
 
     def held_by(self) -> list[bytes]:
         """The digests of what a session may hold of it, to be asked the rest.

@@ -38,7 +38,7 @@ _DATA_URI = re.compile(
 
 def is_remote(url: str) -> bool:
     """Whether `url` would have to be fetched."""
-    return url.lower().startswith(("http://", "https://"))
+    return url[:8].lower().startswith(("http://", "https://"))
 
 
 def image_block(url: str, path: str) -> ContentBlock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidRequest
 from ..fields import MODEL, Fields, Refusal
 from .completions import CompletionRequest
+from .stop import check_lengths
 from .types import ChatCompletionRequest
 
 MOST_STOP_SEQUENCES = 4
@@ -105,7 +106,7 @@ def stop_sequences(stop: str | list[str] | None) -> list[str]:
     Raises
     ------
     InvalidRequest
-        More than OpenAI allows, or an empty one.
+        More than OpenAI allows, an empty one, or a very long one.
     """
     sequences = [stop] if isinstance(stop, str) else (stop or [])
     if len(sequences) > MOST_STOP_SEQUENCES or not all(sequences):
@@ -113,6 +114,7 @@ def stop_sequences(stop: str | list[str] | None) -> list[str]:
             f"`stop` takes up to {MOST_STOP_SEQUENCES} texts, none of them empty.",
             param="stop",
         )
+    check_lengths(sequences, "stop")
     return sequences
 
 

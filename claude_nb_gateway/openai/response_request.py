@@ -383,8 +383,13 @@ def _join(last: AssistantMessage, more: AssistantMessage) -> None:
     def parts(content: str | list[Part] | None) -> list[Part]:
         return [TextPart(content)] if isinstance(content, str) else content or []
 
-    last.content = [*parts(last.content), *parts(more.content)]
-    last.tool_calls = [*(last.tool_calls or []), *(more.tool_calls or [])] or None
+    # In place: an answer may have thousands of calls.
+    if more.content:
+        last.content = parts(last.content)
+        last.content += parts(more.content)
+    if more.tool_calls:
+        last.tool_calls = last.tool_calls or []
+        last.tool_calls += more.tool_calls
 
 
 def _choice(choice: ResponseToolChoice | None) -> ToolChoice | None:

@@ -7,6 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import InvalidRequest
+
+#: Whoever stops at a text knows its beginning: so much of it tells.
+MOST_CHARACTERS = 1_000
+
+
+def check_lengths(sequences: Sequence[str], field: str) -> None:
+    """Raise InvalidRequest, naming the field, where one is very long.
+
+    They are looked for whenever the model has said a few characters more.
+    """
+    if any(len(sequence) > MOST_CHARACTERS for sequence in sequences):
+        raise InvalidRequest(
+            f"`{field}`: each may have up to {MOST_CHARACTERS} characters.", param=field
+        )
+
 
 class StopSequences:
     """Passes text on up to the first of `sequences`, which is not passed on.
@@ -17,7 +33,7 @@ class StopSequences:
 
     def __init__(self, sequences: Sequence[str]) -> None:
         self.reached: str | None = None
-        self._sequences = sequences
+        self._sequences = list(dict.fromkeys(sequences))
         self._held = ""
 
     def add(self, text: str) -> str:
@@ -30,7 +46,9 @@ class StopSequences:
             end, self.reached = min(found)
             self._held = ""
             return text[:end]
-        keep = max(_overlap(text, sequence) for sequence in self._sequences)
+        keep = 0
+        for sequence in self._sequences:
+            keep = _overlap(text, sequence, at_least=keep)
         passed, self._held = text[: len(text) - keep], text[len(text) - keep :]
         return passed
 
@@ -40,10 +58,13 @@ class StopSequences:
         return held
 
 
-def _overlap(text: str, sequence: str) -> int:
-    """The length of the longest end of `text` that `sequence` begins with."""
+def _overlap(text: str, sequence: str, at_least: int) -> int:
+    """The length of the longest end of `text` that `sequence` begins with.
+
+    Or `at_least`, if that is more.
+    """
     longest = min(len(text), len(sequence) - 1)
-    for length in range(longest, 0, -1):
+    for length in range(longest, at_least, -1):
         if text.endswith(sequence[:length]):
             return length
-    return 0
+    return at_least

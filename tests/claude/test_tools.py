@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from claude_nb_gateway.claude.protocol import ControlRequest
+from claude_nb_gateway.claude.protocol import ControlRequest, encode
 from claude_nb_gateway.claude.tools import (
     call_in,
     handshake_response,
@@ -39,8 +41,8 @@ def test_without_tools_no_server_is_named():
 
 def test_manifest_and_handshake_say_the_same():
     fields = initialize_fields([WEATHER])
-    manifest = fields["sdkMcpServerManifests"]["client"]
-    listed = handshake_response(rpc("tools/list"), [WEATHER])
+    manifest = json.loads(encode(fields))["sdkMcpServerManifests"]["client"]
+    listed = json.loads(encode(handshake_response(rpc("tools/list"), [WEATHER])))
     answer = listed["response"]["response"]["mcp_response"]
     assert answer["result"] == manifest["toolsListResult"]
     assert answer["id"] == 7

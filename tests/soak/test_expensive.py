@@ -1,0 +1,283 @@
+"""Requests that cost much: the server answers others all the while.
+
+Each is asked for while another process asks for the server's status without a pause.
+Whether the request itself is answered or refused is not looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from claude_nb_gateway.testing.model import ModelServer
+from claude_nb_gateway.testing.server import running_gateway
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+
+#: The p99 while the request runs may be so many times that of the idle server,
+MOST_TIMES_IDLE = 5
+#: and is no trouble below this, where a busy machine makes the difference.
+FLOOR_SECONDS = 0.05
+IDLE_SECONDS = 4
+#: How long the sampler pauses; see there.
+INTERVAL_SECONDS = 0.004
+#: A short request is followed for so long, or its p99 would be its maximum.
+LEAST_SECONDS = 2
+SAMPLER = str(Path(__file__).with_name("status_sampler.py"))
+
+CHAT, RESPONSES, MESSAGES = "/chat/completions", "/responses", "/messages"
+PNG_START = "iVBORw0KGgoAAAAN"
+
+
+def user(content):
+    return {"role": "user", "content": content}
+
+
+def tool(name, schema, **options):
+    return {
+        "type": "function",
+        "function": {"name": name, "parameters": schema, **options},
+    }
+
+
+def wide(count, prefix="p"):
+    properties = {f"{prefix}{n}": {"type": "string"} for n in range(count)}
+    return {"type": "object", "properties": properties}
+
+
+def answer_format(schema):
+    form = {"name": "answer", "schema": schema, "strict": True}
+    return {"type": "json_schema", "json_schema": form}
+
+
+def call(call_id):
+    function = {"name": "f", "arguments": "{}"}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def called(*ids):
+    return {"role": "assistant", "content": None, "tool_calls": list(map(call, ids))}
+
+
+def result(call_id):
+    return {"role": "tool", "tool_call_id": call_id, "content": "r"}
+
+
+def image(size):
+    url = f"data:image/png;base64,{PNG_START}" + "A" * (size // 4 * 4)
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+IDS = [f"c{n}" for n in range(10_000)]
+SAME = ["c"] * 10_000
+F = [tool("f", {"type": "object"})]
+
+#: Where, and what: the fields beside the model, and the messages where it has none.
+EXPENSIVE = {
+    "nothing special": (CHAT, lambda: {}),
+    "stop sequences": (CHAT, lambda: {"stop": [f"s{n}" for n in range(50_000)]}),
+    "long stop sequences": (CHAT, lambda: {"stop": ["a" * 2**20 + "b"] * 4}),
+    "Anthropic's stop sequences": (
+        MESSAGES,
+        lambda: {"stop_sequences": [f"s{n}" for n in range(50_000)]},
+    ),
+    "results of one message": (
+        CHAT,
+        lambda: {
+            "messages": [user("x"), called(*IDS), *map(result, IDS)],
+            "tools": F,
+        },
+    ),
+    "results that all have one id": (
+        CHAT,
+        lambda: {
+            "messages": [user("x"), called(*SAME), *map(result, SAME)],
+            "tools": F,
+        },
+    ),
+    "calls of a response": (
+        RESPONSES,
+        lambda: {
+            "input": [user("x")]
+            + [
+                {"type": "function_call", "call_id": i, "name": "f", "arguments": "{}"}
+                for i in IDS
+            ]
+            + [
+                {"type": "function_call_output", "call_id": i, "output": "r"}
+                for i in IDS
+            ]
+        },
+    ),
+    "references": (
+        RESPONSES,
+        lambda: {"input": [{"type": "item_reference", "id": f"msg_{i}"} for i in IDS]},
+    ),
+    "tools": (CHAT, lambda: {"tools": [tool(f"t{n}", wide(1)) for n in range(30_000)]}),
+    "the most tools": (
+        CHAT,
+        lambda: {"tools": [tool(f"t{n}", wide(5)) for n in range(2_000)]},
+    ),
+    "properties": (CHAT, lambda: {"tools": [tool("t", wide(20_000))]}),
+    "odd properties": (CHAT, lambda: {"tools": [tool("t", wide(20_000, "$"))]}),
+    "strict properties": (
+        CHAT,
+        lambda: {"tools": [tool("t", wide(20_000), strict=True)]},
+    ),
+    "properties of the answer": (
+        CHAT,
+        lambda: {"response_format": answer_format(wide(20_000))},
+    ),
+    "messages": (CHAT, lambda: {"messages": [user("x")] * 500_000}),
+    "turns": (
+        CHAT,
+        lambda: {
+            "messages": [user("x"), {"role": "assistant", "content": "y"}] * 9_000
+            + [user("x")],
+            "tools": [{"type": "custom"}],  # it is not to be asked
+        },
+    ),
+    "parts": (
+        CHAT,
+        lambda: {"messages": [user([{"type": "text", "text": "x"}] * 500_000)]},
+    ),
+    "a long text": (CHAT, lambda: {"messages": [user("word " * 1_600_000)]}),
+    "a long prompt": (
+        CHAT,
+        lambda: {
+            "messages": [{"role": "system", "content": "word " * 200_000}, user("x")]
+        },
+    ),
+    "images": (CHAT, lambda: {"messages": [user([image(2**20)] * 24)]}),
+    "images of a response": (
+        RESPONSES,
+        lambda: {
+            "input": [
+                user(
+                    [
+                        {
+                            "type": "input_image",
+                            "image_url": image(2**20)["image_url"]["url"],
+                        }
+                    ]
+                    * 24
+                )
+            ]
+        },
+    ),
+    "a field with much in it": (
+        CHAT,
+        lambda: {"logit_bias": {str(n): 1 for n in range(1_500_000)}},
+    ),
+    "a field with as much as may be": (
+        CHAT,
+        lambda: {"logit_bias": {str(n): 1 for n in range(140_000)}},
+    ),
+    "an unknown field with much in it": (CHAT, lambda: {"other": [{}] * 5_000_000}),
+    "metadata": (
+        RESPONSES,
+        lambda: {"metadata": {str(n): "x" for n in range(1_000_000)}},
+    ),
+}
+
+
+def encoded(path, fields):
+    body = {"model": "sonnet", **fields}
+    if path == RESPONSES:
+        body = {"input": "x", **body}
+    else:
+        body = {"messages": [user("x")], **body}
+    if path == MESSAGES:
+        body["max_tokens"] = 100
+    return json.dumps(body).encode()
+
+
+class Sampler:
+    """Asks for the status of `gateway` from its start on."""
+
+    def __init__(self, gateway):
+        address = urlsplit(gateway.base_url)
+        command = [SAMPLER, address.hostname, str(address.port)]
+        self._process = subprocess.Popen(
+            [sys.executable, *command, f"token {gateway.key}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout.readline() == "begun\n"
+
+    def p99(self):
+        """The 99th percentile of the times so far, in seconds; ends it."""
+        out, _ = self._process.communicate(timeout=120)
+        took = sorted(_with_those_not_asked(json.loads(out)))
+        return took[int(len(took) * 0.99)]
+
+
+def _with_those_not_asked(took):
+    """The times of all who would have asked, also while the one who did had to wait."""
+    for seconds in took:
+        while seconds > 0:
+            yield seconds
+            seconds -= INTERVAL_SECONDS
+
+
+@contextlib.contextmanager
+def sampling(gateway):
+    sampler = Sampler(gateway)
+    try:
+        yield sampler
+    finally:
+        if sampler._process.poll() is None:
+            sampler._process.kill()
+            sampler._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with ModelServer() as model:
+        directory = tmp_path_factory.mktemp("expensive")
+        # What nobody waits for is to end, and not to be measured with the next.
+        options = ("--CLIManager.max_processes=2", "--CLIManager.spare_processes=0")
+        with running_gateway(directory, model.url, *options) as gateway:
+            with sampling(gateway) as sampler:
+                threading.Event().wait(IDLE_SECONDS)
+                idle = sampler.p99()
+            yield gateway, idle
+
+
+def ask(gateway, path, body):
+    headers = {
+        "Authorization": f"Bearer {gateway.key}",
+        "Content-Type": "application/json",
+    }
+    try:
+        response = httpx2.post(
+            gateway.base_url + path, content=body, headers=headers, timeout=60
+        )
+    except httpx2.TimeoutException:
+        return 0  # the CLI takes its time; it is interrupted now
+    return response.status_code
+
+
+@pytest.mark.parametrize("name", EXPENSIVE)
+def test_the_server_answers_others_meanwhile(server, name):
+    gateway, idle = server
+    path, fields = EXPENSIVE[name]
+    body = encoded(path, fields())
+    with sampling(gateway) as sampler:
+        rest = threading.Timer(LEAST_SECONDS, lambda: None)
+        rest.start()
+        status = ask(gateway, path, body)
+        rest.join()
+        p99 = sampler.p99()
+    print(f"{name}: {status}, p99 {p99 * 1e3:.1f} ms, idle {idle * 1e3:.1f} ms")
+    assert status != 500
+    assert p99 <= max(MOST_TIMES_IDLE * idle, FLOOR_SECONDS)
