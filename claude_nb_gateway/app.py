@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import signal
 import sys
 import tempfile
+import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -374,6 +376,7 @@ class GatewayApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         # A reloading server replaces its own image and would leave its children.
         autoreload.add_reload_hook(self.manager.end_now)
+        _stop_at_sigint(serverapp)
         if self.demo:
             await self._start_demo()
         self._keep_keys_out(serverapp)
@@ -471,6 +474,17 @@ class _KeyElsewhere(Matcher):
             f"{self._prefix}/"
         )
         return None if within else {}
+
+
+def _stop_at_sigint(server: ServerApp) -> None:
+    """Have SIGINT end the server in good order also where there is no terminal.
+
+    Without one Jupyter leaves the signal to Python, whose KeyboardInterrupt ends the
+    event loop at once: no extension would be stopped.
+    """
+    untouched = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if untouched and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
 
 
 def _is_loopback(server: ServerApp) -> bool:

@@ -74,6 +74,9 @@ class Stream(Protocol):
     async def done(self) -> None:
         """Write what ends a stream."""
 
+    def keep_alive(self) -> None:
+        """Write something now and then from now on: a process is sure to answer."""
+
     def close(self) -> None:
         """Write nothing more on its own."""
 
@@ -334,6 +337,8 @@ class AnsweringHandler(GatewayHandler):
         try:
             behind = False
             async for batch in chunks:
+                # Now a process is sure to answer: no more 429.
+                stream.keep_alive()
                 chunks_now = merge(batch) if behind else batch
                 events = [event for chunk in chunks_now for event in wire.feed(chunk)]
                 behind = await stream.send(events)

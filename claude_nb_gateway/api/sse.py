@@ -46,10 +46,11 @@ class EventStream:
     """Writes events to the client of `handler`.
 
     The response's status and headers go out with the first write, so that until
-    then an error can still be an HTTP status. While nothing is written for
-    `keepalive_seconds` a comment is, which keeps proxies from hanging up. With
-    `names_events` each event bears its type as its name. A reader that takes nothing
-    for `reader_timeout_seconds` while there is something to take is hung up on.
+    then an error can still be an HTTP status. From `keep_alive` on, a comment is
+    written whenever nothing else was for `keepalive_seconds`, which keeps proxies from
+    hanging up. With `names_events` each event bears its type as its name. A reader that
+    takes nothing for `reader_timeout_seconds` while there is something to take is hung
+    up on.
     """
 
     def __init__(
@@ -68,7 +69,12 @@ class EventStream:
         self._flushed: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(keepalive_seconds, self._tick)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def keep_alive(self) -> None:
+        """Write comments while there is nothing else; they send the status out too."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._keepalive, self._tick)
 
     async def send(self, events: Iterable[msgspec.Struct]) -> bool:
         """Write `events` as JSON, one frame each, and wait until they are out.
@@ -90,7 +96,8 @@ class EventStream:
 
     def close(self) -> None:
         """Stop the keepalive."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _name(self, event: msgspec.Struct) -> str:
         return str(event.__struct_config__.tag) if self._names_events else ""
