@@ -19,7 +19,7 @@ from .claude.protocol import (
     System,
     Unknown,
 )
-from .claude.session import Session, TurnAccount
+from .claude.session import Session
 from .claude.tools import is_unparsed, name_for_cli
 from .claude.turns import (
     BETWEEN_MESSAGES,
@@ -29,8 +29,9 @@ from .claude.turns import (
     digest_after,
     digest_waiting,
 )
+from .claude.usage import TurnAccount
 from .constraints import CallFilter, Mismatch
-from .errors import CLIExited, GatewayError, InvalidRequest, UpstreamError
+from .errors import CLIExited, GatewayError, InvalidRequest, TurnAborted, UpstreamError
 
 
 class Corrected(Unknown):
@@ -47,6 +48,8 @@ async def answer(
     mismatch: Mismatch | None = None,
 ) -> AsyncIterator[list[Message]]:
     """Ask `conversation`'s question; yield the CLI's messages in batches.
+
+    The first batch is empty: it comes when a process is sure to answer.
 
     The session that it names is continued, or one that stands where the question
     begins; another gets the history first. Leaving the iterator early interrupts the
@@ -110,6 +113,7 @@ async def _attempt(
         await manager.open(session, conversation.opening, limit)
         if not conversation.session_id:
             await session.seed(conversation.history[lease.turns_held :])
+        yield []
         turn = _obeying(manager, session, conversation, mismatch)
         opening = conversation.opening
         tools = {name_for_cli(tool.name) for tool in opening.tools}
@@ -117,7 +121,7 @@ async def _attempt(
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
-                    error = _failure(message) or _left_out(message, opening)
+                    error = _failure(message, session) or _left_out(message, opening)
                     if error is not None:
                         yield batch[:position]
                         asked = conversation.opening.model
@@ -282,12 +286,13 @@ def _left_out(message: Message, opening: Opening) -> GatewayError | None:
     return None
 
 
-def _failure(message: Message) -> GatewayError | None:
+def _failure(message: Message, session: Session) -> GatewayError | None:
     if isinstance(message, System):
         return hopeless(message)
     if isinstance(message, Result) and message.is_error:
         if message.was_interrupted:
-            return None  # somebody wanted it to end here
+            # Only if somebody wanted it to end here is this the answer.
+            return None if session.stopped else TurnAborted()
         # A refusal is an answer, of its own kind.
         return None if message.stop_reason == "refusal" else failure(message)
     return None

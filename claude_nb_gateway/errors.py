@@ -9,11 +9,13 @@ GatewayError
 ├── NotAllowed                the caller may not do this
 ├── SessionBusy               the session is in the middle of a turn of another
 ├── TooBusy                   the ceiling is reached; says when to try again
+├── ShuttingDown              the server ends; another one may answer
 ├── CLIError                  the Claude Code CLI on this machine
 │   ├── CLINotFound           there is none
 │   ├── NotLoggedIn           it has neither login nor key
 │   ├── CLIExited             it ended in the middle of something
 │   ├── CLITimeout            it did not answer in time
+│   ├── TurnAborted           it broke a turn off that nobody told it to end
 │   └── ProtocolError         it said something that cannot be understood
 ├── ConstraintUnmet           the model did not do what was asked, told twice
 ├── StoreUnavailable          the database cannot be used; says what to do about it
@@ -135,6 +137,16 @@ class TooBusy(GatewayError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ShuttingDown(GatewayError):
+    """The server is about to end, and takes or finishes no request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is shutting down: the answer is not whole. Try again in a "
+            "moment."
+        )
+
+
 class CLIError(GatewayError):
     """The Claude Code CLI of this machine failed."""
 
@@ -165,6 +177,16 @@ class CLITimeout(CLIError):
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"The Claude Code CLI gave no {what} within {seconds:g} s.")
         self.seconds = seconds
+
+
+class TurnAborted(CLIError):
+    """The CLI broke off a turn, and no client or user wanted that."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The Claude Code CLI broke off the turn: the answer is not whole. Try "
+            "again."
+        )
 
 
 class ProtocolError(CLIError):

@@ -59,13 +59,12 @@ COST = Counter(
 )
 
 
-def count_usage(model: str, before: ModelUsage, now: ModelUsage) -> None:
-    """Count what `model` was used for since `before`."""
+def count_usage(model: str, used: ModelUsage) -> None:
+    """Count what a turn used of `model`."""
     for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
-        field = f"{kind}_tokens"
-        used = getattr(now, field) - getattr(before, field)
-        TOKENS.labels(model, kind.removesuffix("_input")).inc(max(used, 0))
-    COST.labels(model).inc(max(now.cost_usd - before.cost_usd, 0))
+        tokens = getattr(used, f"{kind}_tokens")
+        TOKENS.labels(model, kind.removesuffix("_input")).inc(max(tokens, 0))
+    COST.labels(model).inc(max(used.cost_usd, 0))
 
 
 class Observed(Protocol):

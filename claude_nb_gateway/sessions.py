@@ -16,7 +16,7 @@ from traitlets.config import LoggingConfigurable
 from .callers import Caller
 from .claude.locations import sessions_directory
 from .claude.manager import CLIManager
-from .claude.session import TurnAccount
+from .claude.usage import TurnAccount
 from .errors import (
     ProjectNotFound,
     SessionNotFound,

@@ -24,6 +24,7 @@ from ..errors import (
     ResponseNotFound,
     SessionBusy,
     SessionNotFound,
+    ShuttingDown,
     StoreUnavailable,
     TooBusy,
     UpstreamError,
@@ -107,6 +108,7 @@ def api_error(error: GatewayError) -> APIError:
         (NotLoggedIn, 401, "not_logged_in"),
         (CLINotFound, 503, "cli_not_found"),
         (StoreUnavailable, 503, "store_unavailable"),
+        (ShuttingDown, 503, "server_shutting_down"),
         (CLITimeout, 504, "timeout"),
         (CLIError, 502, "cli_error"),
     ):

@@ -61,6 +61,12 @@ FAITHFUL = {
     # A stream that breaks is an error; the CLI would ask again from the start,
     # and the client would read the beginning twice.
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
+    # Work in the background ends in a turn that nobody asked for, when the answer has
+    # long been sent. Agents and commands are waited for instead.
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    # Like the official SDK with partial messages: the arguments of calls come as they
+    # are written, not all at their end.
+    "CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1",
 }
 
 # A prompt that is too long is the client's to shorten: the CLI would put a summary of

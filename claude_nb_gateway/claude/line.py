@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 from .profile import PLAIN, Boot
 from .session import Session
+from .turns import Opening
 
 
 @dataclass(eq=False)
 class Place:
-    """A place of one who waits for a process that is started as `boot` says."""
+    """A place of one who waits for a process that is started as `boot` says.
+
+    It is to be initialized for `opening`, if it is already.
+    """
 
     boot: Boot
+    opening: Opening | None = None
     taken_by: asyncio.Future[Session] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -41,9 +46,9 @@ class Line:
         """How all are to be started, or are being started."""
         return [*self.starting, *(place.boot for place in self._places)]
 
-    def join(self, boot: Boot) -> Place:
+    def join(self, boot: Boot, opening: Opening | None = None) -> Place:
         """Wait at the end."""
-        place = Place(boot)
+        place = Place(boot, opening)
         self._places.append(place)
         return place
 
@@ -51,10 +56,13 @@ class Line:
         """Wait no more."""
         self._places.remove(place)
 
-    def take_next(self, boot: Boot) -> Place | None:
-        """Who has waited longest for a process like this one, taken out."""
+    def take_next(self, boot: Boot, session: Session | None = None) -> Place | None:
+        """Who has waited longest for such a process, taken out.
+
+        Those whose opening does not fit `session` are passed over.
+        """
         for place in self._places:
-            if place.boot == boot:
+            if place.boot == boot and (session is None or _serves(session, place)):
                 self._places.remove(place)
                 return place
         return None
@@ -76,3 +84,9 @@ class Line:
         """Send everybody away."""
         while self._places:
             self._places.popleft().taken_by.set_exception(error)
+
+
+def _serves(session: Session, place: Place) -> bool:
+    if session.opening is None:
+        return True
+    return place.opening is not None and session.fits(place.opening)

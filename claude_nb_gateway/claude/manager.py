@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from .. import metrics
 from ..errors import (
     GatewayError,
     InvalidRequest,
+    ProtocolError,
     SessionBusy,
+    ShuttingDown,
     TooBusy,
 )
 from . import command, locations
@@ -189,6 +191,8 @@ class CLIManager(LoggingConfigurable):
         self._line = Line()
         self._places_taken = 0
         self._writers = Writers(self.max_queue_length)
+        # The sessions that a turn is about to be asked in, and whether it was stopped.
+        self._preparing: dict[str, bool] = {}
         self._booting = 0
         self._refilling = False
         self._ending: set[Session] = set()
@@ -250,15 +254,15 @@ class CLIManager(LoggingConfigurable):
         CLINotFound
             There is no CLI to start.
         """
-        found = self._idle.take(
-            digests, lambda session: self._writers.free(session.boot.session_id)
-        )
+        found = self._idle.take(digests, self._may_continue)
         if found is None or opening is None:
             boot = _boot_for(opening) if recorded else _unrecorded(opening)
             lease = Lease(await self._claim(boot, opening))
             self._writers.begin(lease.session.boot.session_id)
         else:
-            lease = await self._up_to_date(found[1], opening, found[0] + 1)
+            held, live = found[0] + 1, found[1]
+            up_to_date = self._up_to_date(live, opening, held)
+            lease = await self._prepared(live.boot.session_id, up_to_date)
         with self._lent_out(lease):
             yield lease
 
@@ -285,7 +289,7 @@ class CLIManager(LoggingConfigurable):
         except TimeoutError:
             raise SessionBusy(session_id) from None
         try:
-            lease = Lease(await self._find(conversation))
+            lease = await self._prepared(session_id, self._find(conversation))
         except BaseException:
             self._writers.end(session_id)
             raise
@@ -293,14 +297,18 @@ class CLIManager(LoggingConfigurable):
             yield lease
 
     async def interrupt(self, session_id: str) -> bool:
-        """Stop the turn that the session is in; returns whether there was one.
+        """Stop the turn of the session; returns whether there was one.
 
-        Its request is answered with what the model had said by then.
+        Its request is answered with what the model had said by then: with nothing
+        if the turn was still being prepared.
         """
         for session in self._lent:
-            if session.boot.session_id == session_id and session.in_turn:
-                await session.control("interrupt")
+            if session.boot.session_id == session_id:
+                await session.stop()
                 return True
+        if session_id in self._preparing:
+            self._preparing[session_id] = True
+            return True
         return await self.release(session_id)
 
     @contextlib.asynccontextmanager
@@ -359,9 +367,16 @@ class CLIManager(LoggingConfigurable):
         ------
         InvalidRequest
             There is no such model.
+        ProtocolError
+            The session is bound to another opening.
         """
         if session.opening is None:
             await self._initialize(session, opening)
+        elif not session.fits(opening):
+            raise ProtocolError(
+                "The gateway took a process that was made ready for another request. "
+                "Try again."
+            )
         await session.apply_settings(
             model=self.models.resolve(opening.model),
             effort=opening.effort,
@@ -388,9 +403,10 @@ class CLIManager(LoggingConfigurable):
         for timer in (self._cull, self._refill):
             if timer is not None:
                 timer.cancel()
-        self._line.refuse_all(
-            TooBusy("The server is shutting down.", retry_after_seconds=5)
-        )
+        self._line.refuse_all(ShuttingDown())
+        for session in self._lent:
+            # An answer that is cut here is none.
+            session.abandon(ShuttingDown())
         while self._idle.take_oldest() is not None:
             pass  # its timer is stopped; it is ended with all others
         for session in list(self._sessions):
@@ -429,13 +445,23 @@ class CLIManager(LoggingConfigurable):
             self._lent.discard(lease.session)
             self._take_back(lease)
 
-    async def _find(self, conversation: Conversation) -> Session:
+    async def _prepared(self, session_id: str, finding: Awaitable[Lease]) -> Lease:
+        """The lease that `finding` finds, stopped if that was asked for meanwhile."""
+        self._preparing[session_id] = False
+        try:
+            lease = await finding
+        finally:
+            stopped = self._preparing.pop(session_id, False)
+        lease.session.stopped = stopped
+        return lease
+
+    async def _find(self, conversation: Conversation) -> Lease:
         live = self._idle.take_named(conversation.session_id)
         if live is not None:
             try:
                 if await self._serves(live, conversation):
                     metrics.SESSIONS.labels("live").inc()
-                    return live
+                    return Lease(live)
                 await self._retire(live)
             except BaseException:
                 self._dismiss(live)
@@ -444,7 +470,7 @@ class CLIManager(LoggingConfigurable):
         for session in list(self._sessions):
             if session.boot.session_id == conversation.session_id:
                 await self._close(session)
-        return await self._resume(conversation)
+        return Lease(await self._resume(conversation))
 
     async def _up_to_date(
         self, live: Session, opening: Opening, turns_held: int
@@ -511,7 +537,15 @@ class CLIManager(LoggingConfigurable):
         started.known.add(tail or "")
         return started
 
+    def _may_continue(self, session: Session) -> bool:
+        session_id = session.boot.session_id
+        # Without a transcript there is no way back to what was asked.
+        astray = session.strayed and not session_id
+        return not astray and self._writers.free(session_id)
+
     async def _moved(self, session: Session) -> bool:
+        if session.strayed:
+            return True
         if session.waiting:
             return False  # it is in the middle of a turn, and does not hear of others
         boot = session.boot
@@ -526,6 +560,8 @@ class CLIManager(LoggingConfigurable):
         return await asyncio.to_thread(read)
 
     async def _claim(self, boot: Boot, opening: Opening | None) -> Session:
+        if self._closing:
+            raise ShuttingDown
         if boot == PLAIN:
             self._expect_more()
             spare = self._spares.take(opening)
@@ -534,7 +570,7 @@ class CLIManager(LoggingConfigurable):
                 return spare
         if len(self._line) >= self.max_queue_length:
             raise self._too_busy(f"{len(self._line)} requests wait for one already.")
-        place = self._line.join(boot)
+        place = self._line.join(boot, opening)
         self._start_more()
         try:
             with metrics.QUEUE_WAIT_SECONDS.time():
@@ -549,12 +585,14 @@ class CLIManager(LoggingConfigurable):
         return session
 
     async def _wait_in_line(self, place: Place) -> Session:
+        # Awaited itself, the place would be cancelled with its request, while a process
+        # is put there.
         await asyncio.wait([place.taken_by], timeout=self.queue_timeout_seconds)
-        if place in self._line and not self._line.is_served(place):
+        if place in self._line and self._line.is_served(place):
+            # One is starting for it. It may turn out to be bound to another opening.
+            await asyncio.wait([place.taken_by], timeout=self.control_timeout_seconds)
+        if place in self._line:
             raise self._too_busy("Try again later.")
-        # One is starting for it, which takes a bounded time. Awaited itself, the
-        # place would be cancelled with its request, while a process is put there.
-        await asyncio.wait([place.taken_by])
         return place.taken_by.result()
 
     def _too_busy(self, what: str) -> TooBusy:
@@ -565,7 +603,7 @@ class CLIManager(LoggingConfigurable):
         )
 
     def _settle(self, session: Session) -> None:
-        if place := self._line.take_next(session.boot):
+        if place := self._line.take_next(session.boot, session):
             place.taken_by.set_result(session)
         elif session.boot != PLAIN or self._closing or self._spares.missing <= 0:
             self._dismiss(session)
@@ -583,11 +621,12 @@ class CLIManager(LoggingConfigurable):
         at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._booting
         room = self.max_processes - self._places_taken
         wanted = self._line.to_start(spares)
-        for boot in wanted[: max(min(at_once, room), 0)]:
+        for_requests = len(wanted) - spares
+        for number, boot in enumerate(wanted[: max(min(at_once, room), 0)]):
             self._line.starting.append(boot)
             self._booting += 1
             self._places_taken += 1
-            self._own(self._start_one(boot))
+            self._own(self._start_one(boot, is_spare=number >= for_requests))
         self._refilling = spares > 0
         if self._places_taken >= self.max_processes:
             self._make_room(spares)
@@ -603,7 +642,7 @@ class CLIManager(LoggingConfigurable):
             self._dismiss(least)
             short -= 1
 
-    async def _start_one(self, boot: Boot) -> None:
+    async def _start_one(self, boot: Boot, *, is_spare: bool) -> None:
         session = None
         try:
             session = await self._start(boot)
@@ -616,7 +655,8 @@ class CLIManager(LoggingConfigurable):
             else:
                 self._places_taken -= 1
             self._refilling = False
-            if place := self._line.take_next(boot):
+            place = None if is_spare else self._line.take_next(boot)
+            if place is not None:
                 place.taken_by.set_exception(error)
             else:
                 detail = getattr(error, "detail", "")
@@ -692,7 +732,7 @@ class CLIManager(LoggingConfigurable):
         session, timeout = lease.session, self.session_idle_timeout_seconds
         if session.waiting:
             timeout = self.tool_result_timeout_seconds
-        at_rest = session.waiting or not session.in_turn
+        at_rest = session.waiting or not (session.in_turn or session.stopped)
         usable = session.process.alive and at_rest and not self._closing
         if lease.stands_at is not None and usable and timeout > 0:
             self._idle.put(lease.stands_at, session, timeout)

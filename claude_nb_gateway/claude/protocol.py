@@ -204,15 +204,26 @@ class Result(Struct, tag="result"):
     model_usage: dict[str, ModelUsage] = msgspec.field(
         name="modelUsage", default_factory=dict
     )
+    usage_since_last: dict[str, ModelUsage] | None = msgspec.field(
+        name="model_usage_since_last_result", default=None
+    )
     num_turns: int = 0
     structured_output: Any = None
     session_id: str = ""
     ttft_ms: float | None = None
+    user_message_uuids: list[str] | None = None
 
     @property
     def was_interrupted(self) -> bool:
         """Whether the turn ended since it was told to."""
         return (self.terminal_reason or "").startswith("aborted")
+
+
+class CommandLifecycle(Struct, tag="command_lifecycle"):
+    """What becomes of a user turn that was sent: queued, started, completed, …"""
+
+    command_uuid: str
+    state: str
 
 
 class LimitWindow(Struct, rename="camel"):
@@ -264,6 +275,7 @@ Known = (
     | Assistant
     | User
     | Result
+    | CommandLifecycle
     | RateLimitEvent
     | ControlResponse
     | ControlRequest

@@ -8,7 +8,6 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from . import protocol
 from .process import CLIProcess
 from .profile import PLAIN, Boot
 from .property_names import CallTranslator
-from .protocol import Json, Message, ModelUsage
+from .protocol import Json, Message
 from .tools import (
     Call,
     call_in,
@@ -29,6 +28,7 @@ from .tools import (
     response_to,
 )
 from .turns import ContentBlock, Opening, Turn, calls_in
+from .usage import TurnAccount, UsageMeter, account_of, outcome_of
 
 # With so many messages unread the pipe is left to fill, which slows the CLI.
 INBOX_LIMIT = 4_096
@@ -37,25 +37,10 @@ INBOX_LIMIT = 4_096
 # the least budget is this. The CLI asks for it with models that do not adapt.
 LEAST_THINKING_TOKENS = 1_024
 
+INTERRUPT = {"subtype": "interrupt"}
+
 # The variable that becomes `max_tokens`; null takes it away again.
 LIMIT = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
-
-
-@dataclass(frozen=True)
-class TurnAccount:
-    """What a turn took, all its models together; times in (Unix) seconds.
-
-    `session_id` is empty for a conversation without a transcript; `outcome` is
-    completed, failed, interrupted, or lost with the process.
-    """
-
-    session_id: str
-    model: str
-    outcome: str
-    usage: ModelUsage
-    started_at: float
-    duration_seconds: float
-    first_token_seconds: float | None
 
 
 class Session:
@@ -65,7 +50,9 @@ class Session:
     the turn rests until the results of the calls `awaits` come, `calls` how many of
     them this turn had. `corrected` is set by who has said something in the session
     that its client does not know of. `account_to` is told what each turn took, `known`
-    are the ids of the messages that this process has in its conversation.
+    are the ids of the messages that this process has in its conversation. `stopped`
+    says that `stop` was called, `strayed` that the CLI began a turn by itself: the
+    session then holds more than was asked of it.
 
     Parameters
     ----------
@@ -97,6 +84,8 @@ class Session:
         self.waiting = False
         self.awaits: frozenset[str] = frozenset()
         self.corrected = False
+        self.stopped = False
+        self.strayed = False
         self.calls = 0
         self.opening: Opening | None = None
         self._settings: Json = {
@@ -105,15 +94,21 @@ class Session:
             "env": {LIMIT: None},
         }
         self._no_thinking = False
-        self._spent_usd = 0.0
-        self._used: dict[str, ModelUsage] = {}
+        self._meter = UsageMeter()
         self._asked_at = 0.0
         self._control_timeout = control_timeout_seconds
         self._inbox: list[Message] = []
         self._reader: asyncio.Future[bool] | None = None
         self._started = asyncio.Event()
         self._paused = False
+        # The id of the user turn that is being answered; and whether what the CLI
+        # says is about it.
+        self._question = ""
+        self._heard = False
+        self._announces = False
+        self._unasked_since: float | None = None
         self._lost: GatewayError | None = None
+        self._abandoned: GatewayError | None = None
         self._answers: dict[str, asyncio.Future[protocol.ControlAnswer]] = {}
         self._request_ids = map(str, itertools.count(1))
         self._replies: set[asyncio.Task[None]] = set()
@@ -144,7 +139,7 @@ class Session:
             elif isinstance(message, protocol.ControlRequest):
                 self._requested(message)
             else:
-                self._inbox.append(message)
+                self._sort(message)
                 if self.boot.session_id and isinstance(
                     message, protocol.Assistant | protocol.User
                 ):
@@ -161,10 +156,14 @@ class Session:
             self._account(protocol.Result(), "lost")
         self._started.set()
         self._wake_reader()
-        for future in self._answers.values():
-            if not future.done():
-                future.set_exception(error)
+        self._fail_answers(error)
         self._gone(self)
+
+    def abandon(self, error: GatewayError) -> None:
+        """End the running turn with `error` for whoever follows it."""
+        self._abandoned = error
+        self._wake_reader()
+        self._fail_answers(error)
 
     async def started(self) -> None:
         """Wait until the process has started, which shows when it first answers.
@@ -241,7 +240,7 @@ class Session:
                 await self.process.send(protocol.assistant_message(content))
             else:
                 # The CLI takes these in order only if each is waited for.
-                await self.process.send(
+                await self._send_question(
                     protocol.user_message(turn.content, query=False)
                 )
                 await self._until_result("answer to history")
@@ -262,7 +261,8 @@ class Session:
 
         Where the session is `waiting`, `content` are the results of its calls, and
         the turn goes on. A batch holds all that has arrived since the last one.
-        Left before its end, the turn goes on: `interrupt` it. The cost in the
+        Left before its end, the turn goes on: `interrupt` it. After `stop` nothing is
+        asked any more, and the `Result` says that the turn was aborted. The cost in the
         `Result` is that of the turn, where the CLI gives that of the process so far;
         the usage is None after calls, where the CLI gives that from before them too.
 
@@ -273,6 +273,9 @@ class Session:
         CLIExited
             The process ended in mid-turn.
         """
+        if self.stopped:
+            yield [protocol.Result(is_error=True, terminal_reason="aborted_unasked")]
+            return
         if self.waiting:
             self._answer_calls(content)
         else:
@@ -281,7 +284,7 @@ class Session:
             self.calls = 0
             question = protocol.user_message(content)
             self.known.add(question["uuid"])
-            await self.process.send(question)
+            await self._send_question(question)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + turn_timeout_seconds
         while self.in_turn:
@@ -300,12 +303,21 @@ class Session:
                 if isinstance(message, protocol.Result):
                     self.in_turn = False
                     message.usage = None if self.calls else message.usage
-                    self._account(message, _outcome(message))
+                    self._account(message, outcome_of(message))
                     # What the CLI says after it is not of this turn.
                     self._inbox[:0] = batch[position:]
                     batch = batch[:position]
                     break
             yield self._translator.for_client(batch)
+
+    async def stop(self) -> None:
+        """End the turn that runs, or is about to be asked, with what was said so far.
+
+        Whoever follows it gets its `Result`.
+        """
+        self.stopped = True
+        if self.in_turn:
+            await self.control("interrupt")
 
     def wait_for_results(self, message_id: str, calls: Collection[str]) -> None:
         """The turn rests after the model's message `message_id` with these `calls`.
@@ -333,6 +345,7 @@ class Session:
 
     async def interrupt(self) -> None:
         """Stop the running turn, if any, and wait until it has stopped."""
+        self.stopped = True
         self.waiting = False
         self.awaits = frozenset()
         if self.in_turn:
@@ -340,6 +353,8 @@ class Session:
             result = await self._until_result("end of the turn")
             self.in_turn = False
             self._account(result, "interrupted")
+        elif self._unasked_since is not None:
+            await self.control("interrupt")
 
     async def control(self, subtype: str, **fields: Any) -> Json:
         """Send a control request and return the CLI's answer to it.
@@ -372,35 +387,78 @@ class Session:
             )
         return answer.response or {}
 
-    def _account(self, result: protocol.Result, outcome: str) -> None:
-        metrics.TURNS.labels(outcome).inc()
-        taken = {}
-        for model, used in result.model_usage.items():
-            before = self._used.get(model) or ModelUsage()
-            metrics.count_usage(model, before, used)
-            taken[model] = used.less(before)
-        self._used = result.model_usage or self._used
-        if result.total_cost_usd is not None:
-            spent = result.total_cost_usd
-            result.total_cost_usd = spent - self._spent_usd
-            self._spent_usd = spent
-        if self.account_to is not None:
-            self.account_to(self._account_of(result, outcome, taken))
+    async def _send_question(self, question: Json) -> None:
+        self._question, self._heard = question["uuid"], False
+        await self.process.send(question)
 
-    def _account_of(
-        self, result: protocol.Result, outcome: str, taken: dict[str, ModelUsage]
-    ) -> TurnAccount:
-        asked_of = (self.opening.model if self.opening else None) or ""
-        ttft_ms = result.ttft_ms
-        return TurnAccount(
+    def _sort(self, message: Message) -> None:
+        """Keep `message` for the reader of the turn, if it belongs to the question.
+
+        The CLI begins turns by itself, when work in the background has ended and
+        else, with messages like those of any other. It tells of each user turn when
+        it starts with it, and in the result which ones that answers.
+        """
+        if isinstance(message, protocol.CommandLifecycle):
+            self._announces = True
+            if message.command_uuid == self._question and message.state == "started":
+                self._heard = True
+                if self.stopped:
+                    # An interrupt that came before this took no effect.
+                    self._reply(protocol.control_request("stop", INTERRUPT))
+            return
+        if _is_init(message) and self._question and not self._announces:
+            self._heard = True  # an older CLI, which tells of nothing
+        if self._heard and self._answers_question(message):
+            if isinstance(message, protocol.Result):
+                self._question, self._heard = "", False
+        elif _is_of_a_turn(message):
+            self._unasked(message)
+            return
+        elif not isinstance(message, protocol.RateLimitEvent):
+            return
+        self._inbox.append(message)
+
+    def _answers_question(self, message: Message) -> bool:
+        if not isinstance(message, protocol.Result):
+            return True
+        answered = message.user_message_uuids
+        return answered is None or self._question in answered
+
+    def _unasked(self, message: Message) -> None:
+        """Take note of a turn that nobody asked for."""
+        if not self.strayed:
+            self.strayed = True
+            self.process.log.warning(
+                "Claude CLI %s began a turn by itself: it is not used any more",
+                self.process.pid,
+            )
+        if self._unasked_since is None:
+            self._unasked_since = time.time()
+        if isinstance(message, protocol.Result):
+            self._account(message, "unasked", self._unasked_since)
+            self._unasked_since = None
+
+    def _account(
+        self, result: protocol.Result, outcome: str, started_at: float | None = None
+    ) -> None:
+        metrics.TURNS.labels(outcome).inc()
+        taken = self._meter.taken(result)
+        if self.account_to is None:
+            return
+        account = account_of(
+            result,
+            taken,
             session_id=self.boot.session_id,
-            model=max(taken, key=lambda m: taken[m].output_tokens, default=asked_of),
+            asked_of=(self.opening.model if self.opening else None) or "",
             outcome=outcome,
-            usage=protocol.total(taken.values()),
-            started_at=self._asked_at,
-            duration_seconds=time.time() - self._asked_at,
-            first_token_seconds=None if ttft_ms is None else ttft_ms / 1e3,
+            started_at=self._asked_at if started_at is None else started_at,
         )
+        self.account_to(account)
+
+    def _fail_answers(self, error: GatewayError) -> None:
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(error)
 
     def _control_answered(self, answer: protocol.ControlAnswer) -> None:
         future = self._answers.get(answer.request_id)
@@ -456,9 +514,9 @@ class Session:
             self._reader.set_result(arrived)
 
     async def _batch(self, within_seconds: float, what: str) -> list[Message]:
-        while not self._inbox:
-            if self._lost is not None:
-                raise self._lost
+        while self._abandoned is not None or not self._inbox:
+            if error := self._abandoned or self._lost:
+                raise error
             # By hand, since `asyncio.timeout` would cost each delta more.
             loop = asyncio.get_running_loop()
             self._reader = loop.create_future()
@@ -485,11 +543,15 @@ class Session:
                     return message
 
 
-def _outcome(result: protocol.Result) -> str:
-    if result.was_interrupted:
-        return "interrupted"
-    failed = result.is_error and result.stop_reason != "refusal"
-    return "failed" if failed else "completed"
+def _is_init(message: Message) -> bool:
+    return isinstance(message, protocol.System) and message.subtype == "init"
+
+
+def _is_of_a_turn(message: Message) -> bool:
+    """Whether the CLI says `message` in a turn only; sub-agents have no turns."""
+    if isinstance(message, protocol.StreamEvent | protocol.Assistant):
+        return message.parent_tool_use_id is None
+    return isinstance(message, protocol.Result) or _is_init(message)
 
 
 def _is_new(message: Message, last_message: str) -> bool:

@@ -1,0 +1,88 @@
+"""What a turn took: tokens, cost and time, from the figures of its process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .. import metrics
+from . import protocol
+from .protocol import ModelUsage, Result
+
+
+@dataclass(frozen=True)
+class TurnAccount:
+    """What a turn took, all its models together; times in (Unix) seconds.
+
+    `session_id` is empty for a conversation without a transcript; `outcome` is
+    completed, failed, interrupted, lost with the process, or unasked: then the CLI
+    began the turn by itself.
+    """
+
+    session_id: str
+    model: str
+    outcome: str
+    usage: ModelUsage
+    started_at: float
+    duration_seconds: float
+    first_token_seconds: float | None
+
+
+class UsageMeter:
+    """Says what each turn of a process took, and counts it in the metrics."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, ModelUsage] = {}
+
+    def taken(self, result: Result) -> dict[str, ModelUsage]:
+        """What was used of each model since the last result of the process.
+
+        The cost in `result` becomes that of the turn.
+        """
+        taken = result.usage_since_last
+        if taken is None:  # an older CLI says only what the process took so far
+            nothing = ModelUsage()
+            taken = {
+                model: used.less(self._used.get(model, nothing))
+                for model, used in result.model_usage.items()
+            }
+        self._used = result.model_usage or self._used
+        for model, used in taken.items():
+            metrics.count_usage(model, used)
+        if result.total_cost_usd is not None:
+            result.total_cost_usd = protocol.total(taken.values()).cost_usd
+        return taken
+
+
+def account_of(
+    result: Result,
+    taken: Mapping[str, ModelUsage],
+    *,
+    session_id: str,
+    asked_of: str,
+    outcome: str,
+    started_at: float,
+) -> TurnAccount:
+    """The account of the turn that ended with `result` just now.
+
+    `asked_of` is the model that the client named: no other may have answered.
+    """
+    ttft_ms = result.ttft_ms
+    return TurnAccount(
+        session_id=session_id,
+        model=max(taken, key=lambda m: taken[m].output_tokens, default=asked_of),
+        outcome=outcome,
+        usage=protocol.total(taken.values()),
+        started_at=started_at,
+        duration_seconds=time.time() - started_at,
+        first_token_seconds=None if ttft_ms is None else ttft_ms / 1e3,
+    )
+
+
+def outcome_of(result: Result) -> str:
+    """How the turn ended: completed, failed or interrupted."""
+    if result.was_interrupted:
+        return "interrupted"
+    failed = result.is_error and result.stop_reason != "refusal"
+    return "failed" if failed else "completed"
