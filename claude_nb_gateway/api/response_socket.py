@@ -87,8 +87,11 @@ class Frames:
     async def done(self) -> None:
         """Write nothing: the last event says that it is the last."""
 
-    def close(self) -> None:
+    def keep_alive(self) -> None:
         """Do nothing: pings keep the connection alive."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing that goes on."""
 
 
 class ResponsesSocket(ResponsesHandler, WebSocketHandler):
