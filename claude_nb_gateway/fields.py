@@ -14,6 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from .errors import InvalidRequest
+from .surrogates import mended_json
 
 #: What becomes of the field `model`, in all APIs.
 MODEL = (
@@ -61,7 +62,7 @@ class Fields(Generic[Request]):
             `param` is the path of the field.
         """
         try:
-            request = msgspec.json.decode(body, type=self.type)
+            request = self._read(body)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
             name = path.rstrip("`").lstrip(".") or _missing_field(text)
@@ -78,6 +79,18 @@ class Fields(Generic[Request]):
                     f"`{name}`: {remedy}", param=name, code="unsupported_parameter"
                 )
         return request
+
+    def _read(self, body: bytes) -> Request:
+        try:
+            return msgspec.json.decode(body, type=self.type)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # It may be no more than half a character that it does not take.
+            mended = mended_json(body.decode()).encode()
+            if mended == body:
+                raise
+            return msgspec.json.decode(mended, type=self.type)
 
     def sent_without_effect(self, request: Request) -> list[str]:
         """The names of the fields that were sent and change nothing."""

@@ -14,6 +14,7 @@ from ..openai.types import (
     FinishReason,
     ToolCallDelta,
 )
+from ..surrogates import mended_json
 from .types import (
     AssistantMessage,
     ContentBlockDelta,
@@ -191,8 +192,8 @@ class MessageWire:
 def _parsed(arguments: str) -> dict[str, object]:
     # What is cut short at the limit is no JSON; the stop reason says so.
     try:
-        parsed = json.loads(arguments)
-    except ValueError:
+        parsed = json.loads(mended_json(arguments))
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

@@ -30,6 +30,7 @@ from ..projects import LOCAL
 from ..rights import Identity
 from ..store.keys import KEY_PREFIX
 from ..store.records import KeyRecord
+from ..surrogates import encode
 from .errors import APIError, api_error, error_of
 from .foreign import refuse_foreign_callers
 from .limits import PREFIX as LIMITS
@@ -82,8 +83,6 @@ LOCAL_USER = User(username="local", name="local", display_name="Local client")
 
 # Stands for the kernels of this server, which hold the key of its runtime file.
 KERNEL_USER = User(username="kernel", name="kernel", display_name="Kernel")
-
-_encode = msgspec.json.Encoder().encode
 
 
 def allowed_to(action: str) -> Callable[[Method], Method]:
@@ -310,7 +309,7 @@ class GatewayHandler(APIHandler):
 
     def send_json(self, answer: msgspec.Struct) -> None:
         """Finish with `answer` as JSON."""
-        self.finish(_encode(answer))
+        self.finish(encode(answer))
 
     def on_connection_close(self) -> None:
         """Cancel the work: its reader is gone."""

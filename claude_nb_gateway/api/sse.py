@@ -11,11 +11,11 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
+from .. import surrogates
+
 # So much at a time has to be taken in time, so that a reader that is slow, and no
 # more than that, is waited for.
 PIECE_BYTES = 64 * 2**10
-
-_encoder = msgspec.json.Encoder()
 
 # JSON lets these through, and readers that cut lines as `str.splitlines` does
 # would cut an event in two.
@@ -35,7 +35,7 @@ def frame(data: bytes, name: str = "") -> bytes:
 
 def encode(event: Any) -> bytes:
     """`event` as JSON of one line, whoever counts the lines."""
-    data = _encoder.encode(event)
+    data = surrogates.encode(event)
     if not data.isascii():
         for character, escaped in _LINE_BREAKS.items():
             data = data.replace(character, escaped)

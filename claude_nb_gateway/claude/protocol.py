@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from .. import surrogates
 from ..errors import ProtocolError
 
 Json = dict[str, Any]
@@ -291,7 +292,6 @@ class Unknown(Struct):
 Message = Known | Unknown
 
 _decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
-_encoder = msgspec.json.Encoder()
 
 
 def decode(line: bytes) -> Message:
@@ -315,6 +315,9 @@ def _decode_leniently(line: bytes) -> Message:
         raw = json.loads(line)
     except ValueError:
         raw = None
+    if isinstance(raw, dict) and raw.get("type") != "stream_event":
+        # The other half of what a delta ends in comes with the next one.
+        raw = json.loads(surrogates.encode(raw))
     if not isinstance(raw, dict):
         start = line[:200].decode(errors="replace")
         raise ProtocolError(
@@ -330,7 +333,7 @@ def _decode_leniently(line: bytes) -> Message:
 
 def encode(message: Json) -> bytes:
     """One line for the CLI's stdin."""
-    return _encoder.encode(message) + b"\n"
+    return surrogates.encode(message) + b"\n"
 
 
 class LineFramer:

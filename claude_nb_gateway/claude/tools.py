@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ..surrogates import mended_json
 from .protocol import ControlRequest, Json
 from .turns import ContentBlock, Tool
 
@@ -109,8 +110,8 @@ def parsed_input(arguments: str) -> Json:
     What is none is wrapped as the CLI itself does it.
     """
     try:
-        parsed = json.loads(arguments or "{}")
-    except ValueError:
+        parsed = json.loads(mended_json(arguments) or "{}")
+    except (ValueError, RecursionError):
         parsed = None
     if isinstance(parsed, dict):
         return parsed

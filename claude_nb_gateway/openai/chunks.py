@@ -31,6 +31,7 @@ from ..claude.protocol import (
 )
 from ..claude.turns import BETWEEN_MESSAGES
 from ..errors import UpstreamError
+from ..surrogates import without_halves
 from .stop import StopSequences
 from .structured import StructuredAnswer
 from .types import (
@@ -105,6 +106,7 @@ class ChunkBuilder:
         self._text = _Transcript()
         self._thinking = _Transcript()
         self._calls = _Calls(tools)
+        self._fragments = _Characters()
         self._structured = structured
 
     @property
@@ -151,7 +153,8 @@ class ChunkBuilder:
         if isinstance(event, ContentBlockDelta):
             self._deltas += 1
             if event.delta.partial_json:
-                return self._arguments(event.delta.partial_json)
+                fragment = self._fragments.add(event.delta.partial_json)
+                return self._arguments(fragment) if fragment else []
             return self._content(event.delta.text, event.delta.thinking)
         if isinstance(event, MessageStart):
             self._streaming = True
@@ -315,18 +318,35 @@ class _Calls:
         return ToolCallDelta(index=self.begun - 1, function=delta)
 
 
+class _Characters:
+    """Joins the halves of a character that two deltas share."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, text: str) -> str:
+        """The whole characters that there are with `text`."""
+        if self._half:
+            text, self._half = self._half + text, ""
+        if text.isascii():
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return without_halves(text)
+
+
 class _Transcript:
     """What the client was told of a model message, against text that comes again.
 
     A stream that broke off is asked for anew by the CLI and then comes from its
-    start, or whole. Also joins the halves of a character that two deltas share.
+    start, or whole.
     """
 
     def __init__(self) -> None:
         self._told: list[str] = []
         self._settled = False
         self._again = ""  # was told already, and must come once more
-        self._half = ""
+        self._characters = _Characters()
 
     def restart(self) -> bool:
         """A model message begins; unless the last was settled, it is that one.
@@ -334,7 +354,7 @@ class _Transcript:
         Returns whether it is another, after words of an earlier one.
         """
         self._again = "".join(self._told)
-        self._half = ""
+        self._characters = _Characters()
         return self._settled and not self._again
 
     def settle(self) -> None:
@@ -346,7 +366,7 @@ class _Transcript:
 
     def add(self, text: str) -> str:
         """The part of `text` that is new to the client."""
-        text = self._joined(text)
+        text = self._characters.add(text)
         if self._again:
             overlap = min(len(text), len(self._again))
             if text[:overlap] != self._again[:overlap]:
@@ -354,19 +374,6 @@ class _Transcript:
             self._again = self._again[overlap:]
             text = text[overlap:]
         self._told.append(text)
-        return text
-
-    def _joined(self, text: str) -> str:
-        if self._half:
-            text, self._half = self._half + text, ""
-        if text.isascii():
-            return text
-        if "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text
 
 

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from ..errors import InvalidRequest
+from ..surrogates import mended_json
 from .response_tool_types import (
     CustomTool,
     CustomToolCallItem,
@@ -203,7 +204,7 @@ def _call(call_id: str, name: str, arguments: str) -> ToolCall:
 
 def _parsed(arguments: str) -> Mapping[str, Any]:
     try:
-        parsed = json.loads(arguments or "{}")
+        parsed = json.loads(mended_json(arguments) or "{}")
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
