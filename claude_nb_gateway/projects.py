@@ -216,7 +216,9 @@ class Projects(LoggingConfigurable):
             There is no directory, or it is another project's; or it is trusted by
             `trusted_projects` and shall not be.
         """
-        if changes.get("trusted") is False and self._trusted_by_trait(project):
+        if changes.get("trusted") is False and (
+            project.directory in await self._trusted_by_trait()
+        ):
             raise InvalidRequest(
                 "`trusted`: Projects.trusted_projects names this directory: take it "
                 "out there.",
@@ -270,14 +272,17 @@ class Projects(LoggingConfigurable):
         if await self._find(names) is not None:
             await asyncio.to_thread(directories.remove, self.root, names)
 
-    def is_trusted(self, project: Project) -> bool:
-        """Whether the directory's own settings take effect."""
-        return project.trusted or self._trusted_by_trait(project)
+    async def trusted(self, projects: Sequence[Project]) -> list[bool]:
+        """Whether the own settings of each one's directory take effect."""
+        by_trait = await self._trusted_by_trait()
+        return [
+            project.trusted or project.directory in by_trait for project in projects
+        ]
 
     async def profile(self, entered: Entered, caller: Caller) -> Profile:
         """What processes for `caller` in this project are bound to."""
         project, place = entered.project, entered.place
-        trusted = self.is_trusted(project)
+        (trusted,) = await self.trusted([project])
         memory = trusted or not await asyncio.to_thread(
             directories.links_among, place, MEMORY_FILES
         )
@@ -402,12 +407,16 @@ class Projects(LoggingConfigurable):
     def _is_below_root(self, directory: str) -> bool:
         return os.path.commonpath([self.root, directory]) == self.root
 
-    def _trusted_by_trait(self, project: Project) -> bool:
-        trusted = {
-            os.path.realpath(os.path.join(self.root, os.path.expanduser(path)))
-            for path in self.trusted_projects
-        }
-        return project.directory in trusted
+    async def _trusted_by_trait(self) -> frozenset[str]:
+        def find(paths: Sequence[str]) -> frozenset[str]:
+            return frozenset(
+                os.path.realpath(os.path.join(self.root, os.path.expanduser(path)))
+                for path in paths
+            )
+
+        # Always anew, since links may change; not here, since disks may be slow.
+        paths = list(self.trusted_projects)
+        return await asyncio.to_thread(find, paths) if paths else frozenset()
 
 
 #: The principal of those who need no key.

@@ -21,11 +21,20 @@ from .errors import APIError, http_errors
 class BaseProjectHandler(GatewayHandler):
     """Base of the handlers of projects."""
 
-    def told(self, project: Project) -> ProjectObject:
-        """The project as it is told."""
-        projects = self.gateway.projects
-        path, trusted = projects.path_of(project), projects.is_trusted(project)
-        return project_object(project, path, trusted)
+    async def told(self, *projects: Project) -> list[ProjectObject]:
+        """The projects as they are told."""
+        path_of, trusted = self.gateway.projects.path_of, self.gateway.projects.trusted
+        return [
+            project_object(project, path_of(project), is_trusted)
+            for project, is_trusted in zip(
+                projects, await trusted(projects), strict=True
+            )
+        ]
+
+    async def send_project(self, project: Project) -> None:
+        """Finish with the project."""
+        (told,) = await self.told(project)
+        self.send_json(told)
 
     async def project(self, reference: str) -> Project:
         """The project with this id or path, which the caller may see."""
@@ -41,7 +50,7 @@ class ProjectHandler(BaseProjectHandler):
     async def get(self, reference: str) -> None:
         """Describe the project."""
         with http_errors(self.log):
-            self.send_json(self.told(await self.project(reference)))
+            await self.send_project(await self.project(reference))
 
     @allowed_to("write")
     async def patch(self, reference: str) -> None:
@@ -65,7 +74,7 @@ class ProjectHandler(BaseProjectHandler):
             await self.gateway.sessions.move(project, updated)
             if request.trusted is False:
                 await self.gateway.manager.release_directory(updated.directory)
-            self.send_json(self.told(updated))
+            await self.send_project(updated)
 
     @allowed_to("write")
     async def delete(self, reference: str) -> None:
@@ -125,7 +134,7 @@ class ProjectsHandler(BaseProjectHandler):
             limit, after, _ = self.page()
             await self.gateway.sessions.settle()
             records, more = await self._records(limit, after)
-            told = [self.told(project) for project in records]
+            told = await self.told(*records)
             ids = [project.id for project in told]
             self.send_json(
                 ProjectList(
@@ -145,7 +154,7 @@ class ProjectsHandler(BaseProjectHandler):
             project = await self.gateway.projects.create(
                 request.path, self.caller, **texts
             )
-            self.send_json(self.told(project))
+            await self.send_project(project)
 
     async def _records(
         self, limit: int, after: str | None

@@ -31,6 +31,9 @@ IDLE_SECONDS = 4
 INTERVAL_SECONDS = 0.004
 #: A short request is followed for so long, or its p99 would be its maximum.
 LEAST_SECONDS = 2
+#: For the list of projects.
+PROJECTS, TRUSTED = 50, 2_000
+ATTEMPTS = 3
 SAMPLER = str(Path(__file__).with_name("status_sampler.py"))
 
 CHAT, RESPONSES, MESSAGES = "/chat/completions", "/responses", "/messages"
@@ -83,6 +86,7 @@ F = [tool("f", {"type": "object"})]
 #: Where, and what: the fields beside the model, and the messages where it has none.
 EXPENSIVE = {
     "nothing special": (CHAT, lambda: {}),
+    "the list of projects": ("/projects?limit=100", None),
     "stop sequences": (CHAT, lambda: {"stop": [f"s{n}" for n in range(50_000)]}),
     "long stop sequences": (CHAT, lambda: {"stop": ["a" * 2**20 + "b"] * 4}),
     "Anthropic's stop sequences": (
@@ -190,6 +194,10 @@ EXPENSIVE = {
 
 
 def encoded(path, fields):
+    """The body of a request, None for one without."""
+    if fields is None:
+        return None
+    fields = fields()
     body = {"model": "sonnet", **fields}
     if path == RESPONSES:
         body = {"input": "x", **body}
@@ -240,13 +248,25 @@ def sampling(gateway):
             sampler._process.communicate()
 
 
+def make_project(gateway, number):
+    body = json.dumps({"path": f"p{number}"}).encode()
+    assert ask(gateway, "/projects", body) == 200
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with ModelServer() as model:
         directory = tmp_path_factory.mktemp("expensive")
+        trusted = [f"a/b/c/d/e/f/trusted-{number}" for number in range(TRUSTED)]
+        config = directory / "config" / "jupyter_server_config.json"
+        config.parent.mkdir()
+        config.write_text(json.dumps({"Projects": {"trusted_projects": trusted}}))
+        (directory / "a/b/c/d/e/f").mkdir(parents=True)
         # What nobody waits for is to end, and not to be measured with the next.
         options = ("--CLIManager.max_processes=2", "--CLIManager.spare_processes=0")
         with running_gateway(directory, model.url, *options) as gateway:
+            for number in range(PROJECTS):
+                make_project(gateway, number)
             with sampling(gateway) as sampler:
                 threading.Event().wait(IDLE_SECONDS)
                 idle = sampler.p99()
@@ -259,25 +279,39 @@ def ask(gateway, path, body):
         "Content-Type": "application/json",
     }
     try:
-        response = httpx2.post(
-            gateway.base_url + path, content=body, headers=headers, timeout=60
+        response = httpx2.request(
+            "GET" if body is None else "POST",
+            gateway.base_url + path,
+            content=body,
+            headers=headers,
+            timeout=60,
         )
     except httpx2.TimeoutException:
         return 0  # the CLI takes its time; it is interrupted now
     return response.status_code
 
 
-@pytest.mark.parametrize("name", EXPENSIVE)
-def test_the_server_answers_others_meanwhile(server, name):
-    gateway, idle = server
-    path, fields = EXPENSIVE[name]
-    body = encoded(path, fields())
+def p99_during(gateway, path, body):
+    """The status of the request, and the p99 of the others meanwhile."""
     with sampling(gateway) as sampler:
         rest = threading.Timer(LEAST_SECONDS, lambda: None)
         rest.start()
         status = ask(gateway, path, body)
         rest.join()
-        p99 = sampler.p99()
-    print(f"{name}: {status}, p99 {p99 * 1e3:.1f} ms, idle {idle * 1e3:.1f} ms")
-    assert status != 500
-    assert p99 <= max(MOST_TIMES_IDLE * idle, FLOOR_SECONDS)
+        return status, sampler.p99()
+
+
+@pytest.mark.parametrize("name", EXPENSIVE)
+def test_the_server_answers_others_meanwhile(server, name):
+    gateway, idle = server
+    path, fields = EXPENSIVE[name]
+    body = encoded(path, fields)
+    most = max(MOST_TIMES_IDLE * idle, FLOOR_SECONDS)
+    # What the machine does besides comes once; what the request does, each time.
+    for _ in range(ATTEMPTS):
+        status, p99 = p99_during(gateway, path, body)
+        print(f"{name}: {status}, p99 {p99 * 1e3:.1f} ms, idle {idle * 1e3:.1f} ms")
+        assert status != 500
+        if p99 <= most:
+            return
+    pytest.fail(f"p99 {p99 * 1e3:.1f} ms, more than {most * 1e3:.1f} ms, each time")
