@@ -28,6 +28,7 @@ from .api.base import (
     bearer_of,
 )
 from .api.chat import ChatCompletionsHandler
+from .api.compact import CompactHandler
 from .api.completions import CompletionsHandler
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
@@ -47,6 +48,7 @@ from .api.sessions import (
 )
 from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
+from .compactions import Compactions
 from .connection import (
     Connection,
     remove_connection,
@@ -79,6 +81,7 @@ ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
     (r"/chat/completions", ChatCompletionsHandler),
     (r"/completions", CompletionsHandler),
     (r"/responses", ResponsesSocket),
+    (r"/responses/compact", CompactHandler),
     (r"/responses/(?P<response_id>[^/]+)", ResponseHandler),
     (r"/responses/(?P<response_id>[^/]+)/cancel", CancelResponseHandler),
     (r"/responses/(?P<response_id>[^/]+)/input_items", InputItemsHandler),
@@ -153,6 +156,7 @@ class GatewayApp(ExtensionApp):
     classes = [
         ServerApp,
         CLIManager,
+        Compactions,
         ImageFetcher,
         ModelCatalog,
         Projects,
@@ -239,6 +243,7 @@ class GatewayApp(ExtensionApp):
     manager = Instance(CLIManager)
     images = Instance(ImageFetcher)
     responses = Instance(ResponseStore)
+    compactions = Instance(Compactions)
     schemas = Instance(SchemaChecker)
     store = Instance(Store)
     projects = Instance(Projects)
@@ -270,6 +275,10 @@ class GatewayApp(ExtensionApp):
     @default("schemas")
     def _default_schemas(self) -> SchemaChecker:
         return SchemaChecker(parent=self)
+
+    @default("compactions")
+    def _default_compactions(self) -> Compactions:
+        return Compactions(parent=self)
 
     @default("store")
     def _default_store(self) -> Store:

@@ -14,9 +14,11 @@ from claude_nb_gateway.anthropic.request import COUNT_TOKENS, MESSAGES
 from claude_nb_gateway.app import GatewayApp
 from claude_nb_gateway.claude.manager import CLIManager
 from claude_nb_gateway.claude.models import ModelCatalog
+from claude_nb_gateway.compactions import Compactions
 from claude_nb_gateway.fields import Fields
 from claude_nb_gateway.images import ImageFetcher
 from claude_nb_gateway.magics.magics import ClaudeMagics
+from claude_nb_gateway.openai.compaction import COMPACT
 from claude_nb_gateway.openai.completions import COMPLETION
 from claude_nb_gateway.openai.parameters import CHAT_COMPLETION
 from claude_nb_gateway.openai.resources import (
@@ -43,6 +45,7 @@ CONFIGURABLES = (
     Store,
     ImageFetcher,
     ResponseStore,
+    Compactions,
     SchemaChecker,
     ClaudeMagics,
 )
@@ -92,6 +95,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/requests.md": {
         "chat completions": fields(CHAT_COMPLETION),
         "responses": fields(RESPONSE),
+        "compact": fields(COMPACT),
         "messages": fields(MESSAGES),
         "count tokens": fields(COUNT_TOKENS),
         "completions": fields(COMPLETION),

@@ -14,7 +14,9 @@ import msgspec
 from ..anthropic import types as anthropic
 from ..openai import resources, response_types
 from ..openai import types as openai
+from ..openai.compaction import CompactedResponse, CompactRequest
 from ..openai.completions import Completion, CompletionRequest
+from ..openai.socket_types import HeadersEvent, ResponseCreate, SocketError
 from .base import GatewayHandler, allowed_to
 
 DISTRIBUTION = "claude_nb_gateway"
@@ -41,6 +43,8 @@ class Operation:
         The type of the events where the answer can be streamed.
     query:
         The schemas of the query's parameters.
+    messages:
+        The type of what a client sends where the answer is a WebSocket.
     """
 
     method: str
@@ -50,6 +54,7 @@ class Operation:
     response: Any
     events: Any = None
     query: tuple[tuple[str, dict[str, Any]], ...] = ()
+    messages: Any = None
 
     @property
     def error(self) -> Any:
@@ -111,6 +116,22 @@ _ANSWERING = (
         response_types.ResponseRequest,
         response_types.Response,
         _RESPONSE_EVENT,
+    ),
+    Operation(
+        "get",
+        "/v1/responses",
+        "Open a WebSocket, for responses one after another",
+        None,
+        None,
+        _RESPONSE_EVENT | HeadersEvent | SocketError,
+        messages=ResponseCreate,
+    ),
+    Operation(
+        "post",
+        "/v1/responses/compact",
+        "Make a conversation short",
+        CompactRequest,
+        CompactedResponse,
     ),
     Operation(
         "get",
@@ -273,6 +294,7 @@ def document() -> dict[str, Any]:
             operation.request,
             operation.response,
             operation.events,
+            operation.messages,
             operation.error,
         )
         if kind is not None
@@ -301,16 +323,13 @@ def document() -> dict[str, Any]:
 
 
 def _operation(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": schemas[id(operation.response)]}}
-    if operation.events is not None:
-        # OpenAPI has no words for what is in a stream, so its events are beside it.
-        content["text/event-stream"] = {
-            "schema": {"type": "string"},
-            "x-event-schema": schemas[id(operation.events)],
-        }
-    answers: dict[str, Any] = {"200": {"description": "OK", "content": content}}
     has_body = operation.method in ("post", "patch")
     errors = (*ERRORS, *BODY_ERRORS) if has_body else ERRORS
+    if operation.messages is not None:
+        errors = (*errors, 426)
+    answers = {
+        "200" if operation.messages is None else "101": _answer(operation, schemas)
+    }
     for status in sorted(errors):
         answers[str(status)] = {
             "description": responses[status],
@@ -333,6 +352,23 @@ def _operation(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
         body = {"application/json": {"schema": schemas[id(operation.request)]}}
         described["requestBody"] = {"required": True, "content": body}
     return described
+
+
+def _answer(operation: Operation, schemas: dict[int, Any]) -> dict[str, Any]:
+    # OpenAPI has no words for what is in a stream or on a WebSocket: that is beside it.
+    if operation.messages is not None:
+        return {
+            "description": responses[101],
+            "x-message-schema": schemas[id(operation.messages)],
+            "x-event-schema": schemas[id(operation.events)],
+        }
+    content = {"application/json": {"schema": schemas[id(operation.response)]}}
+    if operation.events is not None:
+        content["text/event-stream"] = {
+            "schema": {"type": "string"},
+            "x-event-schema": schemas[id(operation.events)],
+        }
+    return {"description": "OK", "content": content}
 
 
 def _operation_id(operation: Operation) -> str:

@@ -68,6 +68,39 @@ class ResponsesHandler(AnsweringHandler):
         """The name under which `response` is kept, None if it is not."""
         return self.principal if response.store else None
 
+    async def items(self, request: ResponseRequest) -> tuple[list[Item], list[Item]]:
+        """The items that `request` goes on with, and those that it brings.
+
+        Raises
+        ------
+        InvalidRequest
+        """
+        before: list[Item] = []
+        if request.previous_response_id is not None:
+            before = self._before(request.previous_response_id)
+            self.is_large = self.is_large or len(before) > MANY_ITEMS
+        sent = await self.compute(items_of, request)
+        return before, self.gateway.responses.resolved(sent, self.names)
+
+    async def chat(
+        self,
+        request: ResponseRequest,
+        tools: ClientTools,
+        before: Sequence[Item],
+        items: Sequence[Item],
+    ) -> tuple[ChatCompletionRequest, list[str]]:
+        """What a chat is asked for `request`, and what its messages are called here.
+
+        Raises
+        ------
+        InvalidRequest
+        """
+        opened, principal = self.gateway.compactions.opened, self.principal
+        before = await opened(before, principal, "previous_response_id")
+        items = await opened(items, principal, "input[{}]")
+        with named_as(tools.names):
+            return await self.compute(chat_request, request, tools, before, items)
+
     async def read(self, request: ResponseRequest) -> Asked:
         """What `request` asks for.
 
@@ -78,16 +111,9 @@ class ResponsesHandler(AnsweringHandler):
         tools = read_tools(request.tools)
         ignored = response_fields_without_effect(request)
         self.report_ignored([*ignored, *tools.left_out])
-        before: Sequence[Item] = ()
-        if request.previous_response_id is not None:
-            before = self._before(request.previous_response_id)
-            self.is_large = self.is_large or len(before) > MANY_ITEMS
-        sent = await self.compute(items_of, request)
-        items = self.gateway.responses.resolved(sent, self.names)
+        before, items = await self.items(request)
+        chat, paths = await self.chat(request, tools, before, items)
         with named_as(tools.names):
-            chat, paths = await self.compute(
-                chat_request, request, tools, before, items
-            )
             response = response_to(request, tools)
         reasoning = request.reasoning
         shown = reasoning and (reasoning.summary or reasoning.generate_summary)

@@ -182,3 +182,39 @@ def test_websocket_failed_continuation_evicts_cache(connect):
     failed = connection.ask([output], store=False, previous_response_id=first["id"])
     assert failed["status"] == 400
     missing(connection.ask("Go on", store=False, previous_response_id=first["id"]))
+
+
+def test_websocket_compact_new_chain(post, connect, model):
+    said = [
+        message("user", [{"type": "input_text", "text": "The code word: slate."}]),
+        message("assistant", [{"type": "output_text", "text": "OK."}]),
+        message("user", [{"type": "input_text", "text": "Compress this."}]),
+    ]
+    model.script(Reply(["The code word is slate."]))
+    compacted = post("responses/compact", input=said)
+    assert compacted.status_code == 200, compacted.text
+    question = message("user", "Continue from here.")
+    connection = connect()
+    connection.send(input=[*compacted.json()["output"], question], store=False)
+    completed_event(connection.events()[-1])
+    assert "The code word is slate." in model.requests[1].turns[0][1]
+
+
+def test_compact_response(post):
+    said = [
+        message("user", "We agreed to launch on Tuesday."),
+        message("assistant", "Understood. The launch is Tuesday."),
+    ]
+    answer = post("responses/compact", input=said, prompt_cache_key="a-test")
+    assert answer.status_code == 200, answer.text
+    compacted = answer.json()
+    assert compacted["object"] == "response.compaction"
+    assert "compaction" in [item["type"] for item in compacted["output"]]
+
+
+def test_compact_missing_model(gateway):
+    with http(gateway) as client:
+        body = {"input": [message("user", "Compact this conversation.")]}
+        answer = client.post("responses/compact", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "model"

@@ -1,0 +1,97 @@
+"""`/v1/responses/compact`: make a conversation short."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from ..errors import UpstreamError
+from ..fields import named_as
+from ..openai.compaction import (
+    COMPACT,
+    CompactedResponse,
+    CompactionItem,
+    CompactRequest,
+    decode_compact_request,
+    divided,
+    summary_request,
+)
+from ..openai.response_events import ResponseWire, response_to
+from ..openai.response_request import NAMES, Item
+from ..openai.response_tools import read_tools
+from ..openai.response_types import OutputMessage, ResponseRequest, ResponseUsage
+from .answering import Scope
+from .base import allowed_to
+from .errors import http_errors
+from .responses import ResponsesHandler
+
+
+class CompactHandler(ResponsesHandler):
+    """A summary of the model's, in an item that stands for the conversation.
+
+    What system and developer messages order stays as it is.
+    """
+
+    @allowed_to("execute")
+    async def post(self) -> None:
+        """Make the conversation in the body short."""
+        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+            request = await self.decoded(decode_compact_request)
+            self.report_ignored(COMPACT.sent_without_effect(request))
+            self.send_json(await self._compacted(request))
+
+    async def scope(
+        self, project_id: str | None = None, session_id: str | None = None
+    ) -> Scope:
+        """Nowhere, for who may work where the request says: a summary uses no tools."""
+        await super().scope(project_id, session_id)
+        return Scope()
+
+    async def _compacted(self, request: CompactRequest) -> CompactedResponse:
+        alone = request.input is None and request.previous_response_id is not None
+        asked = ResponseRequest(
+            input=[] if alone else request.input,
+            model=request.model,
+            instructions=request.instructions,
+            previous_response_id=request.previous_response_id,
+        )
+        before, items = await self.items(asked)
+        kept_before, before = await self.compute(divided, before)
+        kept, items = await self.compute(divided, items)
+        summary, usage = await self._summary(asked, before, items)
+        sealed = await self.gateway.compactions.seal(self.principal, summary)
+        return CompactedResponse(
+            id=f"resp_{uuid.uuid4().hex}",
+            created_at=int(time.time()),
+            output=[
+                *kept_before,
+                *kept,
+                CompactionItem(f"cmp_{uuid.uuid4().hex}", sealed),
+            ],
+            usage=usage,
+        )
+
+    async def _summary(
+        self, asked: ResponseRequest, before: Sequence[Item], items: Sequence[Item]
+    ) -> tuple[str, ResponseUsage]:
+        tools = read_tools(None)
+        chat, _ = await self.chat(asked, tools, before, items)
+        paths = ("instructions", "input")
+        prepared = await self.prepared(summary_request(chat), (), paths)
+        wire = ResponseWire(response_to(asked, tools), tools=tools)
+        await self.fill(wire, *prepared)
+        made = wire.whole()
+        text = "".join(
+            part.text
+            for item in made.output
+            if isinstance(item, OutputMessage)
+            for part in item.content
+        )
+        if made.status != "completed" or made.usage is None or not text.strip():
+            raise UpstreamError(
+                "The model made no whole summary of the conversation: try again, or "
+                "name another model.",
+                status=None,
+            )
+        return text, made.usage
