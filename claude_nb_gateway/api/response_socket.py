@@ -7,7 +7,7 @@ import contextlib
 import uuid
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tornado.web import HTTPError
@@ -148,6 +148,13 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
                 "ServerApp.allow_origin says whom to let in.",
                 code="foreign_origin",
             )
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with an error; one of 426 names what it asks for."""
+        if status_code == 426:
+            self.set_header("Upgrade", "websocket")
+            self.set_header("Connection", "Upgrade")
+        super().write_error(status_code, **kwargs)
 
     def check_origin(self, origin_to_satisfy_tornado: str = "") -> bool:
         """Whether the page that connects, if it is one, may do so."""

@@ -204,6 +204,7 @@ def test_plain_get_is_told_what_is_there(gateway):
     headers = {"Authorization": f"Bearer {gateway.key}"}
     answer = httpx2.get(f"{gateway.base_url}/responses", headers=headers)
     assert answer.status_code == 426
+    assert answer.headers["upgrade"] == "websocket"
     assert answer.json()["error"]["code"] == "upgrade_required"
     assert httpx2.get(f"{gateway.base_url}/responses").status_code == 401
 
