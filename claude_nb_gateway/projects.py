@@ -312,8 +312,9 @@ class Projects(LoggingConfigurable):
         """
         if project.id not in self._new:
             return await self.known(project.id)
+        stored = await self._add(project)
         self._new.discard(project.id)
-        return await self._add(project)
+        return stored
 
     async def _add(self, project: Project) -> Project:
         changes = self._changes

@@ -284,7 +284,8 @@ class Sessions(LoggingConfigurable):
         system: str,
         account: TurnAccount,
     ) -> None:
-        project_id = None
+        # Also when the store cannot say so now: it looks again when it writes the turn.
+        project_id = None if project is None else project.id
         try:
             if project is not None:
                 project_id = (await self.projects.registered(project)).id
@@ -300,6 +301,7 @@ class Sessions(LoggingConfigurable):
                         system=record.system,
                     )
         except ProjectNotFound:
+            project_id = None
             self.log.info("a turn ended in a project that is forgotten")
         except StoreUnavailable as error:
             # The session is found again by its transcript.

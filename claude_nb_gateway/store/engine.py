@@ -60,8 +60,13 @@ def prepare_file(url: URL) -> None:
 class Database:
     """The engine, which is not disposed of while somebody uses it."""
 
-    def __init__(self, url: URL, busy_timeout_seconds: float) -> None:
-        self._engine = _engine(url, busy_timeout_seconds)
+    def __init__(
+        self,
+        url: URL,
+        busy_timeout_seconds: float,
+        statement_timeout_seconds: float = 0.0,
+    ) -> None:
+        self._engine = _engine(url, busy_timeout_seconds, statement_timeout_seconds)
         self._reader = self._engine.execution_options(sqlite_begin="BEGIN")
         self._users = 0
         self._retired = False
@@ -106,7 +111,9 @@ class Database:
             await self._engine.dispose()
 
 
-def _engine(url: URL, busy_timeout_seconds: float) -> AsyncEngine:
+def _engine(
+    url: URL, busy_timeout_seconds: float, statement_timeout_seconds: float
+) -> AsyncEngine:
     options: dict[str, Any] = {
         "pool_size": 1 if _in_memory(url) else CONNECTIONS,
         "max_overflow": 0,
@@ -114,13 +121,33 @@ def _engine(url: URL, busy_timeout_seconds: float) -> AsyncEngine:
     }
     if url.get_backend_name() == "postgresql":
         seconds = max(SHORTEST_CONNECT_SECONDS, round(busy_timeout_seconds))
-        connect = {"connect_timeout": seconds}
-        return create_async_engine(
+        # The last ends the wait for a server that is gone without a word.
+        connect = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
+        engine = create_async_engine(
             url, pool_pre_ping=True, connect_args=connect, **options
         )
+        _prepare_postgresql(engine, busy_timeout_seconds, statement_timeout_seconds)
+        return engine
     engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, **options)
     _prepare_sqlite(engine, busy_timeout_seconds)
     return engine
+
+
+def _prepare_postgresql(
+    engine: AsyncEngine, busy_timeout_seconds: float, statement_timeout_seconds: float
+) -> None:
+    # For PostgreSQL 0 is without end.
+    lock_ms = max(1, round(busy_timeout_seconds * 1000))
+    statement_ms = round(statement_timeout_seconds * 1000)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: DBAPIConnection, _: object) -> None:
+        # Not by `options` of the address: it may have some, and a pooler takes none.
+        cursor = connection.cursor()
+        cursor.execute(f"SET lock_timeout = {lock_ms}")
+        cursor.execute(f"SET statement_timeout = {statement_ms}")
+        cursor.close()
+        connection.commit()
 
 
 def _prepare_sqlite(engine: AsyncEngine, busy_timeout_seconds: float) -> None:

@@ -21,6 +21,10 @@ LOCKED = (
     "The gateway's database is locked by another program: try again, and end the "
     "program that keeps it if that does not help."
 )
+SLOW = (
+    "The gateway's database took too long to answer: try again, and look at what keeps "
+    "it busy if that does not help."
+)
 FULL = "The disk of the gateway's database is full: free some space on it."
 READ_ONLY = (
     "The gateway's database is read-only: let the user of the server write to its "
@@ -59,7 +63,7 @@ CLOSED = "The gateway's database is closed: the server is stopping."
 OTHER = "The gateway's database failed: the server's log says how."
 
 # Whether what is wrong may be over at once, and needs no new connection.
-PASSING = frozenset({LOCKED, FULL, REFUSED})
+PASSING = frozenset({LOCKED, SLOW, FULL, REFUSED})
 
 _BY_SQLITE = {
     "SQLITE_BUSY": LOCKED,
@@ -77,6 +81,7 @@ _BY_SQLSTATE = {
     "53100": FULL,
     "25006": READ_ONLY,
     "55P03": LOCKED,
+    "57014": SLOW,
     "40": LOCKED,
     "XX": CORRUPT,
     "08": UNREACHABLE,

@@ -72,7 +72,16 @@ class Store(LoggingConfigurable):
         5.0,
         min=0,
         config=True,
-        help="So long another writer, or the database server, is waited for.",
+        help="""So long another writer, a locked table, or the database server, is
+        waited for.""",
+    )
+    statement_timeout_seconds = Float(
+        15.0,
+        min=0,
+        config=True,
+        help="""PostgreSQL ends a statement that takes longer; 0 waits for its end. Of
+        SQLite's only the wait for another writer is long, which busy_timeout_seconds
+        bounds.""",
     )
     tenant = Unicode(
         config=True,
@@ -451,7 +460,9 @@ class Store(LoggingConfigurable):
         url = database_address(self.database_url)
         # By default the tenant's name is in a file.
         tenant = await asyncio.to_thread(lambda: self.tenant)
-        database = Database(url, self.busy_timeout_seconds)
+        database = Database(
+            url, self.busy_timeout_seconds, self.statement_timeout_seconds
+        )
         try:
             await asyncio.to_thread(prepare_file, url)
             await database.migrate(tenant)

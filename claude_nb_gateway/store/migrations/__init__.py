@@ -40,6 +40,8 @@ def migrate(connection: Connection, revision: str = "head", tenant: str = "") ->
         return
     if unknown := found - {step.revision for step in script.walk_revisions()}:
         raise StoreUnavailable(NEWER, detail=f"schema revision {sorted(unknown)}")
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
     command.upgrade(config, revision)
 
 
