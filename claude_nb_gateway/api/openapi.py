@@ -16,6 +16,7 @@ from ..openai import resources, response_types
 from ..openai import types as openai
 from ..openai.compaction import CompactedResponse, CompactRequest
 from ..openai.completions import Completion, CompletionRequest
+from ..openai.response_event_types import AnyEvent
 from ..openai.socket_types import HeadersEvent, ResponseCreate, SocketError
 from .base import GatewayHandler, allowed_to
 
@@ -63,27 +64,6 @@ class Operation:
         return anthropic.ErrorEvent if is_anthropics else openai.ErrorResponse
 
 
-_RESPONSE_EVENT = (
-    response_types.ResponseCreated
-    | response_types.ResponseInProgress
-    | response_types.OutputItemAdded
-    | response_types.ContentPartAdded
-    | response_types.OutputTextDelta
-    | response_types.OutputTextDone
-    | response_types.ContentPartDone
-    | response_types.SummaryPartAdded
-    | response_types.SummaryTextDelta
-    | response_types.SummaryTextDone
-    | response_types.SummaryPartDone
-    | response_types.ArgumentsDelta
-    | response_types.ArgumentsDone
-    | response_types.CustomInputDelta
-    | response_types.CustomInputDone
-    | response_types.OutputItemDone
-    | response_types.ResponseCompleted
-    | response_types.ResponseIncomplete
-    | response_types.ResponseFailed
-)
 _MESSAGE_EVENT = (
     anthropic.MessageStart
     | anthropic.ContentBlockStart
@@ -115,7 +95,7 @@ _ANSWERING = (
         "Answer an input",
         response_types.ResponseRequest,
         response_types.Response,
-        _RESPONSE_EVENT,
+        AnyEvent,
     ),
     Operation(
         "get",
@@ -123,7 +103,7 @@ _ANSWERING = (
         "Open a WebSocket, for responses one after another",
         None,
         None,
-        _RESPONSE_EVENT | HeadersEvent | SocketError,
+        AnyEvent | HeadersEvent | SocketError,
         messages=ResponseCreate,
     ),
     Operation(

@@ -11,9 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidRequest
-from .response_tool_types import CustomToolCallOut, LocalShellCallOut
-from .response_tools import ClientTools, fill
-from .response_types import (
+from .response_event_types import (
     ArgumentsDelta,
     ArgumentsDone,
     ContentPartAdded,
@@ -21,35 +19,39 @@ from .response_types import (
     CustomInputDelta,
     CustomInputDone,
     Event,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    OutputTextDone,
+    ResponseCompleted,
+    ResponseCreated,
+    ResponseFailed,
+    ResponseIncomplete,
+    ResponseInProgress,
+    SummaryPartAdded,
+    SummaryPartDone,
+    SummaryTextDelta,
+    SummaryTextDone,
+)
+from .response_tool_types import CustomToolCallOut, LocalShellCallOut
+from .response_tools import ClientTools, fill
+from .response_types import (
     FunctionCallOut,
     IncompleteDetails,
     InputTokensDetails,
     ItemStatus,
     JSONSchemaText,
     OutputItem,
-    OutputItemAdded,
-    OutputItemDone,
     OutputMessage,
     OutputText,
-    OutputTextDelta,
-    OutputTextDone,
     OutputTokensDetails,
     Reasoning,
     ReasoningItem,
     Response,
-    ResponseCompleted,
-    ResponseCreated,
     ResponseError,
-    ResponseFailed,
-    ResponseIncomplete,
-    ResponseInProgress,
     ResponseRequest,
     ResponseUsage,
-    SummaryPartAdded,
-    SummaryPartDone,
     SummaryText,
-    SummaryTextDelta,
-    SummaryTextDone,
     TextConfig,
 )
 from .types import (

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .response_types import Event, ResponseRequest
+from .response_event_types import Event
+from .response_types import ResponseRequest
 
 
 class ResponseCreate(ResponseRequest, kw_only=True):
