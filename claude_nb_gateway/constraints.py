@@ -69,7 +69,8 @@ class CallFilter:
     @property
     def reason(self) -> str:
         """What to answer to the refused calls."""
-        return " ".join([self.rule.words, *self._mismatches])
+        said = ["This call was not made.", self.rule.words, *self._mismatches]
+        return " ".join(said)
 
     @property
     def parameter(self) -> str:
@@ -127,8 +128,8 @@ class CallFilter:
         self._held += call.messages
         return self._release()
 
-    def correct(self) -> None:
-        """Begin anew: the model is about to be told again.
+    def correct(self) -> str:
+        """Begin anew: what to tell the model, which is told the same again.
 
         Raises
         ------
@@ -139,6 +140,7 @@ class CallFilter:
             raise ConstraintUnmet(self.rule.words)
         self.corrections += 1
         self._held.clear()
+        return f"You have not done what was asked. {self.rule.words} Do it now."
 
     def all_refused(self) -> bool:
         """Whether the model's last message has calls, but none for the client."""

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
+from .answers import PARAMETER as ANSWER
+from .answers import AnswerFilter
 from .claude.failures import failure, hopeless
 from .claude.manager import CLIManager, Lease
 from .claude.protocol import (
@@ -150,10 +152,14 @@ async def _obeying(
     conversation: Conversation,
     mismatch: Mismatch | None,
 ) -> AsyncIterator[list[Message]]:
-    """The turn's messages, with nothing in them that breaks the rule for calls."""
+    """The turn's messages, with nothing in them that breaks a rule."""
     rule, content = conversation.rule, conversation.question
     tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
     calls = None if rule is None else CallFilter(rule, frozenset(tools), mismatch)
+    form = _answer_filter(conversation, frozenset(tools), mismatch)
+    if form is not None and form.rule.words and not session.waiting:
+        # The client's history knows nothing of it, and so neither do the digests.
+        content = [*content, {"type": "text", "text": form.rule.words}]
     while True:
         turn = session.ask(
             content,
@@ -162,24 +168,44 @@ async def _obeying(
         )
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
-                if calls is None:
-                    yield batch
-                    continue
-                passed: list[Message] = []
-                for message in batch:
-                    passed += await calls.feed(message)
-                    if _ends_in_calls(message) and calls.refused:
-                        if calls.all_refused():
-                            calls.correct()
-                            passed.append(Corrected(parameter=calls.parameter))
-                        session.refuse_calls(calls.refused, calls.reason)
-                yield passed
-        if calls is None or calls.satisfied:
+                if calls is not None:
+                    batch = await _obeying_calls(batch, calls, session)
+                if form is not None:
+                    batch = [said for m in batch for said in await form.feed(m)]
+                yield batch
+        if calls is not None and not calls.satisfied:
+            parameter, words = calls.parameter, calls.correct()
+        elif form is not None and form.wrong:
+            parameter, words = ANSWER, form.correct()
+        else:
             return
-        calls.correct()
-        yield [Corrected(parameter=calls.parameter)]
+        yield [Corrected(parameter=parameter)]
         session.corrected = True
-        content = [{"type": "text", "text": calls.rule.words}]
+        content = [{"type": "text", "text": words}]
+
+
+async def _obeying_calls(
+    batch: list[Message], calls: CallFilter, session: Session
+) -> list[Message]:
+    passed: list[Message] = []
+    for message in batch:
+        passed += await calls.feed(message)
+        if _ends_in_calls(message) and calls.refused:
+            if calls.all_refused():
+                calls.correct()
+                passed.append(Corrected(parameter=calls.parameter))
+            session.refuse_calls(calls.refused, calls.reason)
+    return passed
+
+
+def _answer_filter(
+    conversation: Conversation, tools: frozenset[str], mismatch: Mismatch | None
+) -> AnswerFilter | None:
+    rule, structured = conversation.answer_rule, bool(conversation.opening.schema)
+    if rule is None:
+        return None
+    assert mismatch is not None, "a schema needs somebody to check it"
+    return AnswerFilter(rule, tools, structured, mismatch)
 
 
 def _is_answer(message: Message) -> bool:

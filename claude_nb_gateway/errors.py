@@ -217,6 +217,6 @@ class ConstraintUnmet(GatewayError):
 
     def __init__(self, demand: str) -> None:
         super().__init__(
-            f"The model did not do what the request demands: {demand} Try again, or "
-            "demand less."
+            "The model did not do what the request demands, though told twice: "
+            f"{demand} Try again, or demand less."
         )

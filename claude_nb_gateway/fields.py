@@ -23,6 +23,12 @@ MODEL = (
     "`ModelCatalog.default_model`"
 )
 
+#: Patterns of fields' names, each with what takes its place.
+Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+
+#: Python works off nested values by recursion, which has an end.
+MOST_DEPTH = 200
+
 Request = TypeVar("Request", bound=msgspec.Struct)
 
 
@@ -97,15 +103,47 @@ class Fields(Generic[Request]):
         return [n for n in self.without_effect if getattr(request, n) is not None]
 
 
+def check_depth(value: Any, field: str) -> None:
+    """Raise InvalidRequest if `value`, at `field`, is nested too deeply to use."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [part for whole in level for part in containers_in(whole)]
+        if not level:
+            return
+    raise too_deep(field)
+
+
+def too_deep(field: str) -> InvalidRequest:
+    """The error of what is nested too deeply."""
+    return InvalidRequest(
+        f"`{field}`: It is nested deeper than {MOST_DEPTH} levels: flatten it.",
+        param=field,
+    )
+
+
+def containers_in(value: Any) -> Iterator[Any]:
+    """The arrays and objects right within `value`, but for empty ones."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return iter(())
+    return (part for part in value if isinstance(part, dict | list) and part)
+
+
 def _missing_field(text: str) -> str:
     # "Object missing required field `messages`" at the top level has no path.
     return text.split("`")[1] if "missing required field" in text else ""
 
 
+def renamed(field: str, names: Names) -> str:
+    """What `field` is called by `names`."""
+    for pattern, replacement in names:
+        field = re.sub(pattern, replacement, field)
+    return field
+
+
 @contextmanager
-def named_as(
-    names: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]],
-) -> Iterator[None]:
+def named_as(names: Names) -> Iterator[None]:
     """Within, errors name fields as `names` has them: patterns and replacements.
 
     For a request that was translated into another kind: its sender knows nothing
@@ -116,7 +154,6 @@ def named_as(
     except InvalidRequest as error:
         if error.param is not None:
             old = error.param
-            for pattern, replacement in names:
-                error.param = re.sub(pattern, replacement, error.param)
+            error.param = renamed(old, names)
             error.message = error.message.replace(f"`{old}`", f"`{error.param}`")
         raise

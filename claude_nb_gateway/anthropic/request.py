@@ -6,7 +6,7 @@ import base64
 import json
 
 from ..errors import InvalidRequest
-from ..fields import MODEL, Fields, Refusal
+from ..fields import MODEL, Fields, Refusal, check_depth
 from ..openai import types as chat
 from ..openai.stop import check_lengths
 from .types import (
@@ -48,7 +48,8 @@ _COUNTED = {
     "`disable_parallel_tool_use`",
     "thinking": "thoughts are shown unless it is absent, disabled or their display "
     "omitted; the budget is Claude Code's own",
-    "output_config": "`effort`; `format`: held to by the CLI",
+    "output_config": "`effort`; `format`: held to by the CLI, and checked for what "
+    "that cannot be asked for",
 }
 _COUNTED_REFUSED = {
     "mcp_servers": Refusal(bool, _NO_SERVERS),
@@ -201,6 +202,7 @@ def _assistant(message: MessageParam, path: str) -> chat.AssistantMessage:
         if isinstance(block, TextBlock):
             parts.append(chat.TextPart(block.text))
         elif isinstance(block, ToolUseBlock):
+            check_depth(block.input, f"{path}.content[{index}].input")
             function = chat.FunctionCall(block.name, json.dumps(block.input))
             calls.append(chat.ToolCall(id=block.id, function=function))
         elif not isinstance(block, ThinkingBlock | RedactedThinkingBlock):

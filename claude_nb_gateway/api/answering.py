@@ -20,15 +20,22 @@ from ..claude.profile import CHAT, Profile
 from ..claude.turns import Conversation
 from ..conversation import Corrected, answer
 from ..errors import GatewayError, InvalidRequest
+from ..fields import Names, renamed
 from ..openai.chunks import ChunkBuilder, has_words, merge
 from ..openai.messages import conversation_of, images_in
-from ..openai.structured import SCHEMA, StructuredAnswer
-from ..openai.tools import names_by_cli_name, strict_schemas
+from ..openai.structured import StructuredAnswer, checked_schema
+from ..openai.tools import checked_schemas, names_by_cli_name
 from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
 from ..projects import Entered
 from ..rights import Action, Resource
 from ..store.records import Project, SessionRecord
-from .base import CORRECTED_HEADER, IGNORED_HEADER, SESSION_HEADER, GatewayHandler
+from .base import (
+    CORRECTED_HEADER,
+    IGNORED_HEADER,
+    REDUCED_HEADER,
+    SESSION_HEADER,
+    GatewayHandler,
+)
 from .bounds import check_values
 from .errors import api_error, error_of
 from .sse import EventStream
@@ -37,6 +44,9 @@ PROJECT_HEADER = "X-Claude-Project"
 
 # What a larger request takes is felt by others, and worth a thread.
 LARGE_BYTES = 64 * 2**10
+
+# A header should stay short.
+MOST_NAMED = 50
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -219,16 +229,25 @@ class AnsweringHandler(GatewayHandler):
         if names:
             self.tell(IGNORED_HEADER, ", ".join(names))
 
+    def _report_left_out(self, fields: Sequence[str], names: Names) -> None:
+        """Say what of the schemas the model could not be asked for."""
+        shown = list(dict.fromkeys(renamed(field, names) for field in fields))
+        if len(shown) > MOST_NAMED:
+            shown[MOST_NAMED:] = ["..."]
+        if shown:
+            self.tell(REDUCED_HEADER, ", ".join(shown))
+
     async def prepared(
         self,
         request: ChatCompletionRequest,
         stop: Sequence[str],
         paths: Sequence[str] | None = None,
+        names: Names = (),
     ) -> tuple[Conversation, ChunkBuilder]:
         """What `request` asks, and who makes the chunks of its answer.
 
         Where it was translated from a request of another kind, `paths` are the
-        names that its messages have there.
+        names that its messages have there, `names` those of its fields.
         """
         if paths is None:
             count = len(request.messages)
@@ -242,7 +261,9 @@ class AnsweringHandler(GatewayHandler):
         )
         conversation = scope.hold(asked)
         await self.compute(conversation.digests)  # which keeps them
-        await self._check_schemas(request, conversation)
+        for path, schema in await self.compute(_checked, request):
+            await self.gateway.schemas.check_schema(schema, path)
+        self._report_left_out(conversation.left_out, names)
         structured = None
         if conversation.opening.schema:
             structured = StructuredAnswer(streamed=bool(request.stream))
@@ -255,15 +276,6 @@ class AnsweringHandler(GatewayHandler):
             paragraphs=conversation.has_own_turns,
         )
         return conversation, builder
-
-    async def _check_schemas(
-        self, request: ChatCompletionRequest, conversation: Conversation
-    ) -> None:
-        checker = self.gateway.schemas
-        if conversation.opening.schema:
-            await checker.check_schema(conversation.opening.schema, SCHEMA)
-        for path, schema in strict_schemas(request):
-            await checker.check_schema(schema, path)
 
     async def answer(
         self,
@@ -360,6 +372,11 @@ def _the_one(field: str, *named: str | None) -> str | None:
             param=field,
         )
     return different.pop() if different else None
+
+
+def _checked(request: ChatCompletionRequest) -> list[tuple[str, str]]:
+    """The schemas of `request` that must be some: field and text of each."""
+    return [*checked_schema(request), *checked_schemas(request)]
 
 
 def _prompt(conversation: Conversation) -> str:

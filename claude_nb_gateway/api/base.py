@@ -45,12 +45,14 @@ REQUEST_ID_HEADER = "X-Request-Id"
 PROCESSING_HEADER = "OpenAI-Processing-Ms"
 IGNORED_HEADER = "X-Ignored-Parameters"
 CORRECTED_HEADER = "X-Corrected-Parameters"
+REDUCED_HEADER = "X-Reduced-Parameters"
 SESSION_HEADER = "X-Claude-Session"
 OWN_HEADERS = (
     REQUEST_ID_HEADER,
     PROCESSING_HEADER,
     IGNORED_HEADER,
     CORRECTED_HEADER,
+    REDUCED_HEADER,
     SESSION_HEADER,
     "Retry-After",
     f"{LIMITS}-Status",

@@ -126,6 +126,10 @@ def http_errors(log: logging.Logger) -> Iterator[None]:
         if error.detail:
             log.warning("%s: %s %s", type(error).__name__, error, error.detail)
         raise api_error(error) from error
+    except RecursionError:
+        raise APIError(
+            400, "The request is nested too deeply: flatten it.", code="invalid_json"
+        ) from None
 
 
 def error_of(exception: BaseException | None, status: int) -> ErrorBody:

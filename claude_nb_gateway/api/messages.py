@@ -51,7 +51,7 @@ class MessagesHandler(AnthropicHandler):
             self.report_ignored(MESSAGES.sent_without_effect(request))
             chat, paths = await self.compute(chat_request, request)
             stop = stop_sequences(request)
-            conversation, builder = await self.prepared(chat, stop, paths)
+            conversation, builder = await self.prepared(chat, stop, paths, NAMES)
             wire = MessageWire(
                 builder, self.request_id, shows_thoughts=shows_thoughts(request)
             )
@@ -71,6 +71,6 @@ class CountTokensHandler(AnthropicHandler):
             request = await self.decoded(COUNT_TOKENS.decode)
             self.report_ignored(COUNT_TOKENS.sent_without_effect(request))
             chat, paths = await self.compute(chat_request, request)
-            conversation, _ = await self.prepared(chat, (), paths)
+            conversation, _ = await self.prepared(chat, (), paths, NAMES)
             counted = await count_tokens(self.gateway.manager, conversation)
             self.send_json(TokenCount(counted))

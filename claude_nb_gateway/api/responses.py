@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..claude.turns import Conversation
 from ..errors import InvalidRequest
-from ..fields import named_as
+from ..fields import Names, named_as
 from ..openai.chunks import ChunkBuilder
 from ..openai.response_events import ResponseWire, response_to
 from ..openai.response_request import (
@@ -128,7 +128,8 @@ class ResponsesHandler(AnsweringHandler):
         """Answer `request`, which came in so many bytes."""
         asked = await self.read(request)
         with named_as(asked.tools.names):
-            prepared = await self.prepared(asked.chat, (), asked.paths)
+            names: Names = [*asked.tools.names, *NAMES]
+            prepared = await self.prepared(asked.chat, (), asked.paths, names)
             await self._make(request, asked.stored, asked.wire, *prepared, size_bytes)
         return asked.stored
 

@@ -33,13 +33,15 @@ class Tool:
     """A function of the client's, as the model is told of it.
 
     `input_schema` is its JSON schema, as text; `renamed` are the properties that have
-    another name there than the client gave them, each with that name.
+    another name there than the client gave them, each with that name. `left_out` are
+    the keywords of the client's schema that are not in it.
     """
 
     name: str
     description: str
     input_schema: str
     renamed: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,22 @@ class CallRule:
     required: bool = False
     one_at_a_time: bool = False
     strict: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AnswerRule:
+    """What the answer must be that the CLI does not see to.
+
+    Parameters
+    ----------
+    words:
+        How the model is told so, with the question; empty where it is not.
+    schema:
+        The JSON schema, as text, that it must match.
+    """
+
+    words: str = ""
+    schema: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,10 @@ class Conversation:
         Where the answer is cut, None for the model's limit.
     rule:
         What is asked of the answer's calls; None for nothing.
+    answer_rule:
+        What is asked of the answer itself; None for nothing.
+    left_out:
+        The fields of the request, keywords of schemas, that cannot be asked for.
     session_id:
         The session that is asked, which holds the history already; empty for any.
     begun:
@@ -126,6 +148,8 @@ class Conversation:
     question: list[ContentBlock] = field(default_factory=list)
     max_output_tokens: int | None = None
     rule: CallRule | None = None
+    answer_rule: AnswerRule | None = None
+    left_out: tuple[str, ...] = ()
     session_id: str = ""
     begun: bool = False
     prompt: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ..claude.tools import AGAIN, name_for_cli, parsed_input
 from ..claude.turns import ContentBlock
 from ..errors import InvalidRequest
+from ..fields import check_depth, too_deep
 from .types import ToolCall
 
 # What the Messages API takes as the id of a call.
@@ -64,7 +65,10 @@ class Calls:
     """
 
     def __init__(self, calls: Sequence[ToolCall], ids: CallIds, path: str) -> None:
-        self.blocks: list[ContentBlock] = [_tool_use(call, ids) for call in calls]
+        self.blocks: list[ContentBlock] = [
+            _tool_use(call, ids, f"{path}.tool_calls[{index}]")
+            for index, call in enumerate(calls)
+        ]
         self._path = path
         self._results: list[ContentBlock | None] = [None] * len(calls)
         self._awaited: defaultdict[str, deque[int]] = defaultdict(deque)
@@ -118,10 +122,16 @@ class Calls:
         return [result for result in self._results if result is not None]
 
 
-def _tool_use(call: ToolCall, ids: CallIds) -> ContentBlock:
+def _tool_use(call: ToolCall, ids: CallIds, path: str) -> ContentBlock:
+    where = f"{path}.function.arguments"
+    try:
+        arguments = parsed_input(call.function.arguments)
+    except RecursionError:
+        raise too_deep(where) from None
+    check_depth(arguments, where)
     return {
         "type": "tool_use",
         "id": ids.next(call.id),
         "name": name_for_cli(call.function.name),
-        "input": parsed_input(call.function.arguments),
+        "input": arguments,
     }

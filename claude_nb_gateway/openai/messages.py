@@ -8,8 +8,8 @@ from ..claude.turns import ContentBlock, Conversation, Opening, Role, Turn
 from ..errors import InvalidRequest
 from .attachments import file_block, image_block
 from .calls import CallIds, Calls
-from .structured import schema_of, words_for
-from .tools import rule_of, tools_of
+from .structured import SCHEMA, format_of, words_for
+from .tools import left_out_of, rule_of, tools_of
 from .types import (
     AssistantMessage,
     ChatCompletionRequest,
@@ -66,6 +66,8 @@ def conversation_of(
         )
     tools = tools_of(request)
     rule = rule_of(request, tools)
+    answer = format_of(request)
+    left_out = [f"{SCHEMA}.{keyword}" for keyword in answer.left_out]
     effort = request.reasoning_effort
     return Conversation(
         Opening(
@@ -78,12 +80,14 @@ def conversation_of(
             effort=_EFFORTS.get(effort, effort) if effort else None,
             principal=principal,
             tools=tools,
-            schema=schema_of(request),
+            schema=answer.schema,
         ),
         history=tuple(turns[:-1]),
         question=turns[-1].content,
         max_output_tokens=_limit(request),
         rule=rule,
+        answer_rule=answer.rule,
+        left_out=(*left_out, *left_out_of(tools)),
         prompt=tuple(system),
     )
 

@@ -35,7 +35,9 @@ CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
         "session_id": "the gateway's own: the session to go on with, which knows what "
         "was said: of `messages` only what follows the last of the assistant is new; "
         "header `X-Claude-Session` does the same",
-        "response_format": "`json_schema` and `json_object`: held to by the CLI",
+        "response_format": "`json_schema`: held to by the CLI, and checked for what it "
+        "cannot be asked for unless `strict` is false; `json_object`, and one of no "
+        "object: asked for in words, checked, corrected once, else an error",
     },
     without_effect=(
         "temperature",

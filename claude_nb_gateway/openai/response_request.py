@@ -81,8 +81,8 @@ RESPONSE: Fields[ResponseRequest] = Fields(
         "background": "answered at once, to be asked for by its id; not with `stream`",
         "max_output_tokens": "the answer is cut there and is `incomplete`",
         "reasoning": "`effort`; with `summary` Claude's thoughts are shown",
-        "text": "`format`: text, `json_schema`, `json_object`, held to by the CLI; "
-        "`verbosity` has no effect",
+        "text": "`format`: text; `json_schema` and `json_object`, as `response_format` "
+        "of chat completions; `verbosity` has no effect",
         "tools": "functions; `strict` arguments are checked against their schema "
         "before they are passed on; `custom` tools, `local_shell` and those in a "
         "`namespace`. What OpenAI would run itself is left out and named in the header",
@@ -141,6 +141,7 @@ NAMES = (
     (r"\.file\.file_data$", ".file_data"),
     (r"\.tool_call_id$", ".call_id"),
     (r"\.tool_calls$", ""),
+    (r"\.tool_calls\[\d+\]\.function\.arguments$", ".arguments"),
 )
 
 Item = dict[str, Any]

@@ -1,48 +1,97 @@
-"""From OpenAI's `response_format` to the schema that the CLI holds the model to. Pure.
+"""From OpenAI's `response_format` to what the model is asked for. Pure.
 
 The CLI gives the model a tool whose arguments are the answer, checks them, and asks
-again for what does not match.
+again for what does not match. Where a schema is none of such a tool the answer is asked
+for in words. What the CLI does not check is checked by `answers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from ..claude.protocol import STRUCTURED_OUTPUT, Result
-from ..dialects import check_bounds, check_references
+from ..claude.turns import AnswerRule
+from ..dialects import check_bounds, check_references, for_answer, with_null
 from ..errors import ConstraintUnmet, InvalidRequest
+from .tool_schemas import SchemaMender
 from .types import ChatCompletionRequest, JSONObjectFormat, JSONSchemaFormat
 
 SCHEMA = "response_format.json_schema.schema"
 
+# Put after the question, where the model heeds it most, and not in the history.
+_JSON_ALONE = (
+    "You must answer with one JSON {what} and nothing else: no words before or after "
+    "it, no code fence."
+)
 
-def schema_of(request: ChatCompletionRequest) -> str:
-    """The JSON schema of the answer, as text; empty where it is free text.
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """How the answer is asked for, and what it must be.
+
+    Parameters
+    ----------
+    schema:
+        What the CLI holds the model to, as text; empty for nothing.
+    rule:
+        What the answer is checked for beside that.
+    left_out:
+        The keywords of the client's schema that the CLI cannot be given.
+    """
+
+    schema: str = ""
+    rule: AnswerRule | None = None
+    left_out: tuple[str, ...] = ()
+
+
+def format_of(request: ChatCompletionRequest) -> AnswerFormat:
+    """What `request` wants the answer to be.
 
     Raises
     ------
     InvalidRequest
-        It is no schema, or not that of an object.
+        Its schema is too much, or, where it is strict, none of an object.
     """
     wanted = request.response_format
     if isinstance(wanted, JSONObjectFormat):
-        return '{"type":"object"}'
+        words = _JSON_ALONE.format(what="object")
+        return AnswerFormat(rule=AnswerRule(words, '{"type":"object"}'))
     if not isinstance(wanted, JSONSchemaFormat):
-        return ""
-    schema = wanted.json_schema.schema
-    if schema is None:
+        return AnswerFormat()
+    sent = wanted.json_schema.schema
+    if sent is None:
         raise InvalidRequest(f"`{SCHEMA}` is missing.", param=SCHEMA)
-    check_bounds(schema, SCHEMA)
-    check_references(schema, SCHEMA)
-    if schema.get("type") != "object":
+    check_bounds(sent, SCHEMA)
+    schema = with_null(SchemaMender().mended_answer(sent, SCHEMA))
+    # What the answer is checked against is what was meant.
+    wanted.json_schema.schema = schema
+    strict = wanted.json_schema.strict
+    if strict is not False:
+        check_references(schema, SCHEMA)
+    reduced = for_answer(schema)
+    if strict and not reduced.is_object:
         raise InvalidRequest(
-            f"`{SCHEMA}` must be the schema of an object: wrap what you want in one.",
+            f"`{SCHEMA}` must be the schema of an object: wrap what you want in one, "
+            "or leave `strict` out.",
             param=SCHEMA,
         )
-    return msgspec.json.encode(schema).decode()
+    own = "{}" if strict is False else _text_of(schema)
+    if reduced.schema is None:
+        return AnswerFormat(rule=AnswerRule(_in_words(schema), own))
+    held = bool(reduced.left_out) and strict is not False
+    rule = AnswerRule(schema=own) if held else None
+    return AnswerFormat(_text_of(reduced.schema), rule, reduced.left_out)
+
+
+def checked_schema(request: ChatCompletionRequest) -> Iterator[tuple[str, str]]:
+    """The schema that the answer is checked against: its field, and it as text."""
+    wanted = request.response_format
+    if isinstance(wanted, JSONSchemaFormat) and wanted.json_schema.strict is not False:
+        yield SCHEMA, _text_of(wanted.json_schema.schema or {})
 
 
 def words_for(request: ChatCompletionRequest) -> list[str]:
@@ -52,6 +101,15 @@ def words_for(request: ChatCompletionRequest) -> list[str]:
         return []
     about = wanted.json_schema
     return [f"The answer is {about.name}: {about.description}"]
+
+
+def _in_words(schema: dict[str, Any]) -> str:
+    words = _JSON_ALONE.format(what="value that matches the JSON Schema below")
+    return f"{words}\n\n{_text_of(schema)}"
+
+
+def _text_of(schema: dict[str, Any]) -> str:
+    return msgspec.json.encode(schema).decode()
 
 
 class StructuredAnswer:
@@ -97,4 +155,4 @@ class StructuredAnswer:
 
 
 def _unmet() -> ConstraintUnmet:
-    return ConstraintUnmet("Answer in the format of `response_format`.")
+    return ConstraintUnmet("You must answer in the format of `response_format`.")

@@ -59,7 +59,7 @@ class SchemaMender:
         self._left = MOST_SUBSCHEMAS
         self._path: list[str] = []
         self._levels = 0
-        self._tool = ""
+        self._whose = ""
 
     def mended(self, schema: Json, tool: str, path: str) -> Json:
         """`schema`, of the tool of this name, at `path` in the request.
@@ -69,7 +69,7 @@ class SchemaMender:
         InvalidRequest
             It is none, and its meaning cannot be told; or it is too large.
         """
-        self._tool, self._path, self._levels = tool, [path], 0
+        self._begin(path, f", of the tool {tool!r}")
         kind = schema.get("type")
         if isinstance(kind, list) and "object" in kind:
             kind = "object"
@@ -78,13 +78,27 @@ class SchemaMender:
         mended: Json = self._schema({**schema, "type": "object"})
         return mended
 
+    def mended_answer(self, schema: Json, path: str) -> Json:
+        """`schema`, of an answer, which may be of any kind, at `path` in the request.
+
+        Raises
+        ------
+        InvalidRequest
+            See `mended`.
+        """
+        self._begin(path, "")
+        mended: Json = self._schema(schema)
+        return mended
+
+    def _begin(self, path: str, whose: str) -> None:
+        self._whose, self._path, self._levels = whose, [path], 0
+
     def _schema(self, value: Any) -> Any:
         self._left -= 1
         self._levels += 1
         if self._left < 0:
             self._refuse(
-                f"the schemas of all tools have more than {MOST_SUBSCHEMAS} parts: "
-                "send fewer"
+                f"the schemas have more than {MOST_SUBSCHEMAS} parts: send fewer"
             )
         if self._levels > MOST_LEVELS:
             self._refuse(f"nested more than {MOST_LEVELS} levels deep: flatten it")
@@ -120,9 +134,7 @@ class SchemaMender:
 
     def _refuse(self, wrong: str) -> Any:
         where = "".join(self._path)
-        raise InvalidRequest(
-            f"`{where}`, of the tool {self._tool!r}: {wrong}.", param=where
-        )
+        raise InvalidRequest(f"`{where}`{self._whose}: {wrong}.", param=where)
 
     def _by_name(self, value: Any) -> Json:
         if value == []:

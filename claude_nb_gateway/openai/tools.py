@@ -10,7 +10,7 @@ import msgspec
 from ..claude.property_names import with_legal_names
 from ..claude.tools import name_for_cli
 from ..claude.turns import CallRule, Tool
-from ..dialects import check_bounds, check_references
+from ..dialects import check_bounds, check_references, for_tool, with_null
 from ..errors import InvalidRequest
 from .tool_schemas import SchemaMender
 from .types import (
@@ -24,6 +24,8 @@ from .types import (
 
 # Ten times as many as OpenAI takes and more: no client that means well has so many.
 MOST_TOOLS = 2_000
+
+_NOT_IN_WORDS = "An answer without that call is wrong, whatever it says."
 
 
 def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
@@ -86,22 +88,22 @@ def rule_of(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> CallRule
     if isinstance(choice, AllowedToolsChoice):
         names = [name_for_cli(name) for name in _chosen(choice)]
         allowed = frozenset(names)
-        words.append(f"Call no tools but these: {', '.join(names) or 'none'}.")
+        words.append(f"You must call no tools but these: {', '.join(names) or 'none'}.")
         if _requires_call(choice):
-            words.append("Answer by a call of one of them.")
+            words.append(f"You must call one of them. {_NOT_IN_WORDS}")
     elif isinstance(choice, NamedToolChoice):
         name = name_for_cli(choice.function.name)
         allowed = frozenset({name})
-        words.append(f"Answer by a call of the tool {name}, and of no other tool.")
+        words.append(f"You must call the tool {name}, and no other. {_NOT_IN_WORDS}")
     elif choice == "required":
-        words.append("Answer by a call of one of the tools.")
+        words.append(f"You must call one of the tools. {_NOT_IN_WORDS}")
     elif choice == "none":
         allowed = frozenset()
-        words.append("Call no tool: answer in words.")
+        words.append("You must not call any tool: answer in words.")
     if one_at_a_time and allowed != frozenset():
-        words.append("Call only one tool at a time, and wait for its result.")
+        words.append("You must call only one tool at a time, and wait for its result.")
     if strict and allowed != frozenset():
-        words.append("The arguments of a call must match the tool's schema exactly.")
+        words.append("The arguments of each call must match the tool's schema.")
     required = _requires_call(choice)
     return CallRule(" ".join(words), allowed, required, one_at_a_time, strict)
 
@@ -130,19 +132,29 @@ def _tool(tool: FunctionTool, path: str, mender: SchemaMender) -> Tool:
     check_bounds(sent, where)
     schema = mender.mended(sent, function.name, where)
     # What strict calls are checked against is what was meant.
-    function.parameters = schema
+    function.parameters = schema = with_null(schema)
     if function.strict:
         check_references(schema, where)
-    shown, renamed = with_legal_names(schema)
+    flat, left_out = for_tool(schema)
+    shown, renamed = with_legal_names(flat)
     description = function.description or ""
-    return Tool(function.name, description, _text_of(shown), renamed)
+    return Tool(function.name, description, _text_of(shown), renamed, left_out)
 
 
 def _text_of(schema: dict[str, Any] | None) -> str:
     return msgspec.json.encode(schema).decode()
 
 
-def strict_schemas(request: ChatCompletionRequest) -> Iterator[tuple[str, str]]:
+def left_out_of(tools: tuple[Tool, ...]) -> list[str]:
+    """The fields of the request, keywords of schemas, that `tools` are without."""
+    return [
+        f"tools[{index}].function.parameters.{keyword}"
+        for index, tool in enumerate(tools)
+        for keyword in tool.left_out
+    ]
+
+
+def checked_schemas(request: ChatCompletionRequest) -> Iterator[tuple[str, str]]:
     """The schemas that arguments are checked against: field and text of each."""
     for index, tool in enumerate(request.tools or []):
         if tool.function.strict and tool.function.parameters:

@@ -289,7 +289,16 @@ def test_failure_in_mid_stream_is_an_event(respond, model):
         ({"background": True, "store": False}, "background"),
         ({"previous_response_id": "resp_x"}, "previous_response_id"),
         (
-            {"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}},
+            {
+                "text": {
+                    "format": {
+                        "type": "json_schema",
+                        "name": "x",
+                        "schema": {},
+                        "strict": True,
+                    }
+                }
+            },
             "text.format.schema",
         ),
         (

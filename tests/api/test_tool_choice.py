@@ -47,7 +47,7 @@ def test_a_model_that_calls_is_asked_once(chat, model, choice):
     assert message.content == "Let me see."
     assert corrected(response) is None
     assert len(model.requests) == 1
-    assert "call of" in model.requests[0].system
+    assert "You must call" in model.requests[0].system
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -98,7 +98,7 @@ def test_calls_after_a_correction_are_answered_and_leave_no_trace(chat, model):
     messages += [echoed(message), result("toolu_2", "sun")]
     answer = chat(*messages, tool_choice="auto").parse()
     assert message_of(answer).content == "Rain, then sun."
-    assert "call of" not in str(model.requests[-1].messages)
+    assert "You must call" not in str(model.requests[-1].messages)
 
 
 def test_none_offers_no_functions(chat, model):
