@@ -6,7 +6,7 @@ not know is a mistake too. Those of tools may be of any dialect; but the Message
 takes neither alternatives nor a reference in the place of the object itself.
 
 All schemas here are mended (see `openai.tool_schemas`), but for those whose bounds are
-checked.
+checked, and `for_answer` and `for_tool` want them `in_newest_form`.
 """
 
 from __future__ import annotations
@@ -129,9 +129,17 @@ def check_references(schema: Schema, path: str) -> None:
         waiting += [part for _, part in _parts(part)]
 
 
-def with_null(schema: Schema) -> Schema:
-    """`schema` with OpenAPI's ``nullable`` said in the words of JSON Schema."""
-    said = _changed(schema, with_null)
+def in_newest_form(schema: Schema) -> Schema:
+    """`schema` in the words of 2020-12, those of OpenAPI's ``nullable`` too.
+
+    It names no dialect and no address of its own, so all references are to the whole.
+    """
+    said = {k: v for k, v in schema.items() if k not in ("$schema", "$id")}
+    for name, needed in said.pop("dependencies", {}).items():
+        is_list = isinstance(needed, list)
+        keyword = "dependentRequired" if is_list else "dependentSchemas"
+        said[keyword] = said.get(keyword, {}) | {name: needed}
+    said = _changed(said, in_newest_form)
     if said.pop("nullable", None) is not True:
         return said
     if isinstance(said.get("type"), str):
@@ -218,10 +226,12 @@ class _Reduction:
         return said
 
     def _with_dependencies(self, schema: Schema) -> Schema:
-        for keyword in ("dependentRequired", "dependentSchemas"):
-            if keyword in schema:
-                before = schema.get("dependencies", {})
-                schema["dependencies"] = schema.pop(keyword) | before
+        for keyword in ("dependentSchemas", "dependentRequired"):
+            for name, needed in schema.pop(keyword, {}).items():
+                before = schema.setdefault("dependencies", {})
+                if isinstance(before.get(name), dict):
+                    needed = {"allOf": [before[name], {"required": needed}]}
+                before[name] = needed
         return schema
 
 

@@ -150,7 +150,7 @@ NO_PLAIN_OBJECT = {
 
 
 def meant(schema):
-    return dialects.with_null(SchemaMender().mended_answer(schema, "p"))
+    return dialects.in_newest_form(SchemaMender().mended_answer(schema, "p"))
 
 
 @pytest.mark.parametrize("name", SAID_OTHERWISE)
@@ -178,6 +178,24 @@ def test_null_is_one_of_the_values_of_a_nullable():
     }
     assert meant({"$ref": "#/$defs/A", "nullable": True}) == {
         "anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]
+    }
+
+
+def test_older_dialects_are_said_in_the_newest():
+    old = {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "dependencies": {"a": ["b"], "b": {"nullable": True, "type": "string"}},
+    }
+    assert meant(old) == {
+        "dependentRequired": {"a": ["b"]},
+        "dependentSchemas": {"b": {"type": ["string", "null"]}},
+    }
+
+
+def test_both_kinds_of_dependencies_reach_the_cli():
+    schema = an_object(dependentRequired={"a": ["b"]}, dependentSchemas={"a": CAT})
+    assert dialects.for_answer(schema).schema["dependencies"] == {
+        "a": {"allOf": [CAT, {"required": ["b"]}]}
     }
 
 
@@ -263,7 +281,9 @@ async def test_the_cli_takes_every_dialect_of_tools(make, model):
         {"type": "object", "oneOf": EITHER, "$defs": PETS},
     ]
     schemas = [
-        dialects.for_tool(dialects.with_null(SchemaMender().mended(s, "t", "p")))[0]
+        dialects.for_tool(dialects.in_newest_form(SchemaMender().mended(s, "t", "p")))[
+            0
+        ]
         for s in sent
     ]
     tools = tuple(

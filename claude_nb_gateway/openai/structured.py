@@ -15,7 +15,7 @@ import msgspec
 
 from ..claude.protocol import STRUCTURED_OUTPUT, Result
 from ..claude.turns import AnswerRule
-from ..dialects import check_bounds, check_references, for_answer, with_null
+from ..dialects import check_bounds, check_references, for_answer, in_newest_form
 from ..errors import ConstraintUnmet, InvalidRequest
 from .tool_schemas import SchemaMender
 from .types import ChatCompletionRequest, JSONObjectFormat, JSONSchemaFormat
@@ -66,7 +66,7 @@ def format_of(request: ChatCompletionRequest) -> AnswerFormat:
     if sent is None:
         raise InvalidRequest(f"`{SCHEMA}` is missing.", param=SCHEMA)
     check_bounds(sent, SCHEMA)
-    schema = with_null(SchemaMender().mended_answer(sent, SCHEMA))
+    schema = in_newest_form(SchemaMender().mended_answer(sent, SCHEMA))
     # What the answer is checked against is what was meant.
     wanted.json_schema.schema = schema
     strict = wanted.json_schema.strict

@@ -10,7 +10,7 @@ import msgspec
 from ..claude.property_names import with_legal_names
 from ..claude.tools import name_for_cli
 from ..claude.turns import CallRule, Tool
-from ..dialects import check_bounds, check_references, for_tool, with_null
+from ..dialects import check_bounds, check_references, for_tool, in_newest_form
 from ..errors import InvalidRequest
 from .tool_schemas import SchemaMender
 from .types import (
@@ -132,7 +132,7 @@ def _tool(tool: FunctionTool, path: str, mender: SchemaMender) -> Tool:
     check_bounds(sent, where)
     schema = mender.mended(sent, function.name, where)
     # What strict calls are checked against is what was meant.
-    function.parameters = schema = with_null(schema)
+    function.parameters = schema = in_newest_form(schema)
     if function.strict:
         check_references(schema, where)
     flat, left_out = for_tool(schema)

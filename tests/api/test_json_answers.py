@@ -166,6 +166,16 @@ def test_what_is_no_object_can_be_had_where_it_is_not_strict(chat, model, stream
     assert REDUCED not in response.headers
 
 
+def test_an_answer_that_takes_too_long_to_check_stops_nothing(chat, model):
+    schema = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
+    model.script(structured({"a": "a" * 40 + "b"}), Reply(["Here."]))
+    with pytest.raises(openai.BadRequestError, match="too long to check") as error:
+        chat(user("q"), response_format=in_schema(schema))
+    assert error.value.param == "response_format"
+    text = chat(user("still there?"), response_format={"type": "text"})
+    assert text_of(text) == "Here."
+
+
 def test_pydantics_discriminated_union(client, model):
     model.script(structured({"pet": {"kind": "cat", "lives": 9}}))
     completion = client.chat.completions.create(
