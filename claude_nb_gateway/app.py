@@ -389,6 +389,7 @@ class GatewayApp(ExtensionApp):
         if self.demo:
             await self._start_demo()
         self._keep_keys_out(serverapp)
+        await asyncio.to_thread(self._guard_files, serverapp)
         # Nobody waits for it who does not need it.
         self._opening = asyncio.create_task(self.store.open())
         await self.manager.reap()
@@ -417,6 +418,22 @@ class GatewayApp(ExtensionApp):
             await self._demo_model.stop()
         if self._demo_directory is not None:
             await asyncio.to_thread(self._demo_directory.cleanup)
+
+    def _guard_files(self, server: ServerApp) -> None:
+        """Keep turns off what would give them more rights than they have."""
+        own = (server.config_file, server.cookie_secret_file, server.keyfile)
+        files = [os.path.abspath(path) for path in (*own, *self.store.files) if path]
+        self.manager.private_paths = [*self.manager.private_paths, *files]
+        held = os.path.realpath(self.manager.config_directory)
+        if os.path.commonpath([self.projects.root, held]) == self.projects.root:
+            self.log.warning(
+                "The server's root directory %s holds Claude Code's configuration "
+                "directory %s, with its login and all transcripts. Claude's tools for "
+                "files keep out of it; Bash and MCP servers, for callers who have them, "
+                "do not. Serve a directory below the root (ServerApp.root_dir) instead.",
+                self.projects.root,
+                held,
+            )
 
     def _keep_keys_out(self, server: ServerApp) -> None:
         """Tell whoever tries a scoped key elsewhere that it opens nothing there."""

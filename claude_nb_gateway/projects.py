@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from traitlets import Enum, Instance, List, Unicode
+from traitlets import Bool, Enum, Instance, List, Unicode
 from traitlets.config import LoggingConfigurable
 
 from . import directories
@@ -96,6 +96,14 @@ class Projects(LoggingConfigurable):
         config=True,
         help="""The tools of requests with a scoped key that names none, and of those
         without a key: no Bash, which is a shell of the user.""",
+    )
+    user_memory = Bool(
+        False,
+        config=True,
+        help="""Whether Claude, in trusted directories and asked with the server's own
+        token or login, has the user's memory: it reads the user's own CLAUDE.md and
+        rules, and reads and writes what Claude Code remembers of the directory. No
+        other caller ever does.""",
     )
     store = Instance(Store)
 
@@ -297,6 +305,10 @@ class Projects(LoggingConfigurable):
             place=place.identity,
             trusted=trusted,
             memory=memory,
+            personal=caller.may(Resource.PROJECT, Action.USE_SETTINGS, project),
+            user_memory=self.user_memory
+            and trusted
+            and caller.may(Resource.PROJECT, Action.USE_MEMORY, project),
             permission_mode=self.permission_mode,
             tools=tuple(self._tools(caller, project)),
             allowed=tuple(self.allowed_tools),

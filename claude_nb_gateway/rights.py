@@ -32,6 +32,8 @@ class Action(StrEnum):
     READ = "list and read"
     WORK = "work in"
     USE_ALL_TOOLS = "use the tools of `Projects.tools` in"
+    USE_SETTINGS = "use the user's settings, agents, skills and servers of Claude Code in"
+    USE_MEMORY = "use the user's memory, where `Projects.user_memory` lets it, in"
     MAKE_DIRECTORY = "make the missing directory of"
     CHANGE = "change"
     TRUST = "trust"
@@ -69,6 +71,8 @@ _TABLE: dict[tuple[Resource, Action], tuple[Reach, Reach, Reach, Reach, Reach]] 
     (Resource.PROJECT, Action.READ): (_ALL, _DIR, _ALL, _DIR, _ALL),
     (Resource.PROJECT, Action.WORK): (_ALL, _DIR, _ALL, _DIR, _ALL),
     (Resource.PROJECT, Action.USE_ALL_TOOLS): (_ALL, _DIR, _NO, _NO, _NO),
+    (Resource.PROJECT, Action.USE_SETTINGS): (_ALL, _DIR, _NO, _NO, _NO),
+    (Resource.PROJECT, Action.USE_MEMORY): (_ALL, _NO, _NO, _NO, _NO),
     (Resource.PROJECT, Action.MAKE_DIRECTORY): (_ALL, _NO, _NO, _NO, _NO),
     (Resource.PROJECT, Action.CHANGE): (_ALL, _NO, _NO, _NO, _NO),
     (Resource.PROJECT, Action.TRUST): (_ALL, _NO, _NO, _NO, _NO),

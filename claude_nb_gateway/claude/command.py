@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+from .guard import AUTO_MEMORY, Guarded, settings_for
 from .profile import PLAIN, Boot, Profile
 from .tools import SERVER
 
@@ -38,15 +39,19 @@ PURE_CHAT = (
 # A folder is code: at the start of a process its settings run hooks, start MCP
 # servers, redirect requests and call helpers for keys. Overriding those one by one
 # leaves some (`apiKeyHelper`, seen); leaving out its settings leaves none, but its
-# CLAUDE.md neither, which an additional directory still has.
-UNTRUSTED = ("--strict-mcp-config", "--setting-sources", "user")
-# What a repository's own configuration has git run (`core.fsmonitor`, filters, …) would
-# run with `git status`, which the CLI takes for mere reading.
-UNTRUSTED_COMMANDS = ("Bash(git:*)",)
+# CLAUDE.md neither, which an additional directory still has. The user's settings
+# bring the user's agents, skills, commands, hooks, and leave to do things.
+SOURCES = {
+    # trusted, personal: whose settings take effect
+    (False, False): "",
+    (False, True): "user",
+    (True, False): "project,local",
+    (True, True): "user,project,local",
+}
 MEMORY = ("--add-dir", ".")
 MEMORY_VARIABLE = "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD"
-
-TRUSTED = ("--setting-sources", "user,project,local")
+# `--tools` bounds the CLI's own tools alone: those of all servers come beside them.
+NO_SERVERS = "--strict-mcp-config"
 
 QUIET = {
     "DISABLE_AUTOUPDATER": "1",
@@ -91,17 +96,17 @@ SECRETS = (
 NESTING = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
-def command_for(cli: str, boot: Boot, unreadable: Iterable[str] = ()) -> list[str]:
+def command_for(cli: str, boot: Boot, guarded: Guarded | None = None) -> list[str]:
     """The command of a process, for any system prompt and model.
 
-    The tools that read files read none below the directories `unreadable`.
+    In a project its tools for files keep out of what is `guarded`.
     """
     profile = boot.profile
     words = [cli, *STREAM_JSON, *_session(boot)]
     for flag, value in (("--model", boot.model), ("--effort", boot.effort)):
         words += [flag, value] if value else []
     if profile.directory:
-        words += _project(profile, unreadable)
+        words += _project(profile, guarded or Guarded())
     else:
         words += PURE_CHAT
     # These take every word that follows them.
@@ -115,24 +120,25 @@ def _session(boot: Boot) -> list[str]:
     return ["--resume" if boot.resumed else "--session-id", boot.session_id]
 
 
-def _project(profile: Profile, unreadable: Iterable[str]) -> list[str]:
-    denied = [f"{tool}(/{path}/**)" for path in unreadable for tool in ("Read", "Edit")]
-    if not profile.trusted:
-        denied += UNTRUSTED_COMMANDS
-    settings = {"permissions": {"deny": denied}}
+def _project(profile: Profile, guarded: Guarded) -> list[str]:
     words = ["--permission-mode", profile.permission_mode]
-    words += ["--settings", json.dumps(settings)]
-    if profile.trusted:
-        return [*words, *TRUSTED]
-    return [*words, *UNTRUSTED, *(MEMORY if profile.memory else ())]
+    words += ["--settings", json.dumps(settings_for(profile, guarded))]
+    words += ["--setting-sources", SOURCES[profile.trusted, profile.personal]]
+    if not profile.has_servers:
+        words.append(NO_SERVERS)
+    if not profile.trusted and profile.memory:
+        words += MEMORY
+    return words
 
 
 def variables_for(boot: Boot) -> dict[str, str]:
     """What the environment of such a process has beside that of any other."""
     profile = boot.profile
-    variables = OWN_PROMPT if boot.session_id else WHOLE_HISTORY
+    variables = dict(OWN_PROMPT if boot.session_id else WHOLE_HISTORY)
     if profile.directory and profile.memory and not profile.trusted:
-        return {**variables, MEMORY_VARIABLE: "1"}
+        variables[MEMORY_VARIABLE] = "1"
+    if not profile.user_memory:
+        variables[AUTO_MEMORY] = "1"
     return variables
 
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from jupyter_core.paths import (
     jupyter_config_dir,
+    jupyter_config_path,
     jupyter_data_dir,
     jupyter_runtime_dir,
 )
 
 from ..errors import CLINotFound
+from .guard import Guarded, pattern, restrictions_in
+
+# In the user's home: of Jupyter, and the passwords for a database.
+USUAL_PRIVATE = (".jupyter", ".local/share/jupyter", ".pgpass")
+# They name a file with such passwords, and one with a gateway's key.
+PRIVATE_VARIABLES = ("PGPASSFILE", "CLAUDE_GATEWAY_KEY_FILE")
 
 
 def find_cli(configured: str) -> str:
@@ -51,10 +61,57 @@ def sessions_directory() -> str:
     return str(path)
 
 
-def private_directories() -> list[str]:
-    """Jupyter's own: in one is the token of the server, in another are its keys."""
-    names = (jupyter_runtime_dir(), jupyter_data_dir(), jupyter_config_dir())
-    return sorted({os.path.realpath(name) for name in names})
+def guarded(environment: Mapping[str, str], private: Iterable[str]) -> Guarded:
+    """What a CLI with this `environment` must keep out of, with the paths `private`.
+
+    Reads the user's settings of the CLI: call it in a thread.
+    """
+    home = environment.get("HOME") or os.path.expanduser("~")
+    configured = os.path.abspath(config_directory(environment))
+    places = tuple(pattern(place) for place in _names_of(configured))
+    credentials = [
+        f"{place}/{name}"
+        for place in places
+        for name in (".credentials.json", ".claude.json*", "backups")
+    ]
+    credentials += [f"{pattern(place)}/.claude.json*" for place in _names_of(home)]
+    return Guarded(
+        configuration=places,
+        credentials=tuple(dict.fromkeys(credentials)),
+        private=tuple(_private(environment, home, private)),
+        restrictions=restrictions_in(_settings_in(configured), configured),
+    )
+
+
+def _private(
+    environment: Mapping[str, str], home: str, private: Iterable[str]
+) -> list[str]:
+    # In one of Jupyter's directories is the token of the server, in another are its
+    # keys; where those are elsewhere, the usual ones may be another server's.
+    usual = [os.path.join(home, name) for name in USUAL_PRIVATE]
+    own = [jupyter_runtime_dir(), jupyter_data_dir(), jupyter_config_dir()]
+    other = [environment.get(name, "") for name in PRIVATE_VARIABLES]
+    paths = filter(None, (*own, *usual, *other, *private))
+    named = [name for path in paths for name in _names_of(path)]
+    # Configuration is code that the next server runs, and may hold its token.
+    configs = [
+        f"{pattern(name)}/jupyter*"
+        for path in jupyter_config_path()
+        for name in _names_of(path)
+    ]
+    # A process shows its environment there, with the server's token in it.
+    return list(dict.fromkeys([*map(pattern, named), *configs, "/proc"]))
+
+
+def _names_of(path: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((os.path.abspath(path), os.path.realpath(path))))
+
+
+def _settings_in(directory: str) -> Any:
+    # What the CLI could not read either forbids nothing there.
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(Path(directory, "settings.json").read_text())
+    return None
 
 
 def _bundled_cli() -> str:

@@ -30,6 +30,7 @@ from ..errors import (
     TooBusy,
 )
 from . import command, locations
+from .guard import Guarded
 from .idle import IdleSessions
 from .line import Line, Place
 from .models import ModelCatalog
@@ -85,6 +86,12 @@ class CLIManager(LoggingConfigurable):
         default_value=list(command.SECRETS),
         config=True,
         help="Shell patterns of the server's variables that the CLI never sees.",
+    )
+    private_paths = List(
+        Unicode(),
+        config=True,
+        help="""Files and directories that Claude's tools for files neither read nor
+        write in projects, beside Jupyter's and Claude Code's own. Bash is not bound.""",
     )
     max_processes = Integer(
         config=True,
@@ -350,10 +357,14 @@ class CLIManager(LoggingConfigurable):
             await self._retire(session)
 
     @property
+    def config_directory(self) -> Path:
+        """Where the CLI has its login, its transcripts and what the user set there."""
+        return locations.config_directory({**os.environ, **self.cli_env})
+
+    @property
     def transcripts(self) -> Transcripts:
         """The transcripts of the sessions that the processes have."""
-        environment = {**os.environ, **self.cli_env}
-        return Transcripts(locations.config_directory(environment))
+        return Transcripts(self.config_directory)
 
     async def open(
         self,
@@ -694,8 +705,9 @@ class CLIManager(LoggingConfigurable):
         if not self._directory:
             self._directory = tempfile.mkdtemp(prefix="claude-gateway-")
             self._ledger = Ledger(Path(jupyter_runtime_dir()), self._directory)
+        guarded = await self._guarded() if boot.profile.directory else None
         process = await CLIProcess.start(
-            command.command_for(self.find_cli(), boot, locations.private_directories()),
+            command.command_for(self.find_cli(), boot, guarded),
             env=command.child_environment(
                 os.environ,
                 extra=self.cli_env,
@@ -722,6 +734,12 @@ class CLIManager(LoggingConfigurable):
         if self._closing:
             self._dismiss(session)
         return session
+
+    async def _guarded(self) -> Guarded:
+        environment = {**os.environ, **self.cli_env}
+        return await asyncio.to_thread(
+            locations.guarded, environment, self.private_paths
+        )
 
     async def _chat_directory(self, boot: Boot) -> str:
         if not boot.session_id:

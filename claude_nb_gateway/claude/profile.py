@@ -20,6 +20,12 @@ class Profile:
         environment and key helpers, which are code.
     memory:
         Whether a directory that is not trusted may still say its CLAUDE.md.
+    personal:
+        Whether what the user has in Claude Code holds: settings, agents, skills, and in
+        a trusted directory servers. Else only what the settings forbid does.
+    user_memory:
+        Whether the user's own CLAUDE.md and rules are read, and the CLI's memory of
+        the directory is read and written.
     permission_mode:
         The CLI's; what needs leave in it is denied, since nobody is asked.
     tools:
@@ -32,9 +38,16 @@ class Profile:
     place: str = "-"
     trusted: bool = False
     memory: bool = True
+    personal: bool = False
+    user_memory: bool = False
     permission_mode: str = "dontAsk"
     tools: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
+
+    @property
+    def has_servers(self) -> bool:
+        """Whether there are MCP servers beside the client: the user's, the folder's."""
+        return self.trusted and self.personal
 
 
 #: A chat without a project: nothing to abuse.

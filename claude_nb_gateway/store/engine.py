@@ -57,6 +57,13 @@ def prepare_file(url: URL) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
+def files_of(url: URL) -> list[str]:
+    """The files that an SQLite database has, or may come to have."""
+    if url.get_backend_name() != "sqlite" or _in_memory(url):
+        return []
+    return [f"{url.database}{end}" for end in ("", "-wal", "-shm", "-journal")]
+
+
 class Database:
     """The engine, which is not disposed of while somebody uses it."""
 

@@ -13,12 +13,13 @@ from uuid import uuid4
 
 from msgspec import Struct
 from sqlalchemy import Delete, Select, Table, Update, delete, insert, select, update
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from traitlets import Float, Integer, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..errors import StoreUnavailable
-from .engine import Database, database_address, prepare_file
+from .engine import Database, database_address, files_of, prepare_file
 from .failures import CLOSED, LOCKED, NO_TENANT, PASSING, REFUSED, TROUBLE, unavailable
 from .queries import (
     ALL_KEYS,
@@ -127,6 +128,13 @@ class Store(LoggingConfigurable):
         self._dropped = 0
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the database, where it is in files of this machine."""
+        with contextlib.suppress(ArgumentError):
+            return files_of(database_address(self.database_url))
+        return []
 
     async def open(self) -> None:
         """Connect and bring the schema up to date.
