@@ -429,8 +429,8 @@ class GatewayApp(ExtensionApp):
             self.log.warning(
                 "The server's root directory %s holds Claude Code's configuration "
                 "directory %s, with its login and all transcripts. Claude's tools for "
-                "files keep out of it; Bash and MCP servers, for callers who have them, "
-                "do not. Serve a directory below the root (ServerApp.root_dir) instead.",
+                "files keep out of it; Bash and MCP servers, for callers who have "
+                "them, do not. A narrower root (ServerApp.root_dir) keeps all out.",
                 self.projects.root,
                 held,
             )

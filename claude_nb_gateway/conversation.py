@@ -22,7 +22,7 @@ from .claude.protocol import (
     Unknown,
 )
 from .claude.session import Session
-from .claude.tools import is_unparsed, name_for_cli
+from .claude.tools import beyond_grant, is_unparsed, name_for_cli
 from .claude.turns import (
     BETWEEN_MESSAGES,
     ContentBlock,
@@ -33,7 +33,14 @@ from .claude.turns import (
 )
 from .claude.usage import TurnAccount
 from .constraints import CallFilter, Mismatch
-from .errors import CLIExited, GatewayError, InvalidRequest, TurnAborted, UpstreamError
+from .errors import (
+    CLIExited,
+    GatewayError,
+    InvalidRequest,
+    ProtocolError,
+    TurnAborted,
+    UpstreamError,
+)
 
 
 class Corrected(Unknown):
@@ -123,7 +130,7 @@ async def _attempt(
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
-                    error = _failure(message, session) or _left_out(message, opening)
+                    error = _failure(message, session) or _mislisted(message, opening)
                     if error is not None:
                         yield batch[:position]
                         asked = conversation.opening.model
@@ -291,11 +298,16 @@ def _ended_well(message: Message, session: Session) -> bool:
     return message.num_turns == 1 + session.calls and not session.corrected
 
 
-def _left_out(message: Message, opening: Opening) -> GatewayError | None:
-    # The CLI says nothing of a schema that it cannot use: the tool is just not there.
+def _mislisted(message: Message, opening: Opening) -> GatewayError | None:
+    """What is wrong with the tools that the CLI lists, if `message` lists them."""
     if not isinstance(message, System) or message.subtype != "init":
         return None
     listed = frozenset(message.tools or [])
+    return _left_out(listed, opening) or _ungranted(listed, opening)
+
+
+def _left_out(listed: frozenset[str], opening: Opening) -> GatewayError | None:
+    # The CLI says nothing of a schema that it cannot use: the tool is just not there.
     if opening.schema and STRUCTURED_OUTPUT not in listed:
         return InvalidRequest(
             "`response_format`: the Claude Code CLI cannot use this schema.",
@@ -310,6 +322,17 @@ def _left_out(message: Message, opening: Opening) -> GatewayError | None:
                 param=where,
             )
     return None
+
+
+def _ungranted(listed: frozenset[str], opening: Opening) -> GatewayError | None:
+    beyond = beyond_grant(listed, opening)
+    if not beyond:
+        return None
+    return ProtocolError(
+        "The Claude Code CLI gave the model tools that this request may not use, so "
+        "the turn was stopped; the server's log names them.",
+        detail=f"tools beyond those granted: {', '.join(sorted(beyond))}",
+    )
 
 
 def _failure(message: Message, session: Session) -> GatewayError | None:

@@ -32,7 +32,9 @@ class Action(StrEnum):
     READ = "list and read"
     WORK = "work in"
     USE_ALL_TOOLS = "use the tools of `Projects.tools` in"
-    USE_SETTINGS = "use the user's settings, agents, skills and servers of Claude Code in"
+    USE_SETTINGS = (
+        "use the user's settings, agents, skills and servers of Claude Code in"
+    )
     USE_MEMORY = "use the user's memory, where `Projects.user_memory` lets it, in"
     MAKE_DIRECTORY = "make the missing directory of"
     CHANGE = "change"

@@ -91,7 +91,8 @@ class CLIManager(LoggingConfigurable):
         Unicode(),
         config=True,
         help="""Files and directories that Claude's tools for files neither read nor
-        write in projects, beside Jupyter's and Claude Code's own. Bash is not bound.""",
+        write in projects, beside Jupyter's and Claude Code's own. Bash is not
+        bound.""",
     )
     max_processes = Integer(
         config=True,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import msgspec
 
 from ..surrogates import mended_json
-from .protocol import ControlRequest, Json
-from .turns import ContentBlock, Tool
+from .protocol import STRUCTURED_OUTPUT, ControlRequest, Json
+from .turns import ContentBlock, Opening, Tool
 
 SERVER = "client"
 PREFIX = f"mcp__{SERVER}__"
@@ -26,6 +26,11 @@ PREFIX = f"mcp__{SERVER}__"
 #: What stands after the client's id of a call, before a number, where it is not the
 #: first call with that id.
 AGAIN = "-again-"
+
+# What the CLI lists under another name than it is asked for.
+_LISTED_AS = {"Agent": "Task", "KillShell": "TaskStop"}
+# It lists these when it hides others until the model searches for them.
+_HARMLESS = {"ToolSearch", "DeferredToolPlaceholder"}
 
 # What the Messages API takes as a tool's name.
 _LEGAL = re.compile(rf"[A-Za-z0-9_-]{{1,{64 - len(PREFIX)}}}")
@@ -52,6 +57,22 @@ def name_for_cli(name: str) -> str:
         return PREFIX + name
     mark = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
     return PREFIX + re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] + "_" + mark
+
+
+def beyond_grant(listed: Iterable[str], opening: Opening) -> list[str]:
+    """Those of the tools that the CLI has `listed` which nobody has granted."""
+    profile = opening.profile
+    granted = {name_for_cli(tool.name) for tool in opening.tools}
+    granted |= {_LISTED_AS.get(name, name) for name in profile.tools}
+    granted |= _HARMLESS
+    if opening.schema:
+        granted.add(STRUCTURED_OUTPUT)
+    return [
+        name
+        for name in listed
+        if name not in granted
+        and not (profile.has_servers and name.startswith("mcp__"))
+    ]
 
 
 def initialize_fields(tools: Sequence[Tool]) -> Json:

@@ -32,7 +32,7 @@ for line in sys.stdin:
         print(json.dumps(said), flush=True)
 """
 
-# What the model must never be told of, by where it is in the directory of configuration.
+# What the model must never be told of, below the directory of configuration.
 NOTES = {
     "CLAUDE.md": "NOTE-OF-THE-USER @more.md",
     "more.md": "IMPORT-OF-THE-USER",

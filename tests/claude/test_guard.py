@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from claude_nb_gateway.claude import locations
 from claude_nb_gateway.claude.guard import Guarded, restrictions_in, settings_for
 from claude_nb_gateway.claude.profile import Profile
-from claude_nb_gateway.claude.turns import Conversation, Opening
+from claude_nb_gateway.claude.tools import beyond_grant
+from claude_nb_gateway.claude.turns import Conversation, Opening, Tool
 from claude_nb_gateway.conversation import answer
+from claude_nb_gateway.errors import ProtocolError
 from claude_nb_gateway.testing.model import Reply, ToolUse
 
 pytestmark = pytest.mark.anyio
@@ -69,14 +72,13 @@ async def test_no_mode_lets_a_turn_write_below_the_configuration(
         use("Write", i, file_path=str(path), content="{}")
         for i, path in enumerate(wishes)
     ]
-    inside = f"{profile.directory}/inside.txt"
-    uses.append(use("Write", 9, file_path=inside, content="of the project"))
+    inside = Path(profile.directory, "inside.txt")
+    uses.append(use("Write", 9, file_path=str(inside), content="of the project"))
     model.script(*(Reply(tool_uses=[u]) for u in uses), Reply(["done"]))
     personal = replace(profile, personal=True)
     assert await ask(make(), personal) == "done"
     assert [path for path in wishes if path.exists()] == []
-    with open(inside) as file:
-        assert file.read() == "of the project"
+    assert inside.read_text() == "of the project"
 
 
 async def test_memory_that_is_granted_is_read_and_written_and_nothing_else_is(
@@ -131,8 +133,7 @@ async def test_plan_is_written_in_the_project(make, model, configuration, profil
     model.responder = plan
     assert await ask(make(), replace(profile, permission_mode="plan")) == "planned"
     assert written[0].startswith(f"{profile.directory}/.claude/plans/")
-    with open(written[0]) as file:
-        assert file.read() == "THE PLAN"
+    assert Path(written[0]).read_text() == "THE PLAN"
 
 
 async def test_users_leave_is_the_users_alone_and_what_it_forbids_is_everybodys(
@@ -140,19 +141,32 @@ async def test_users_leave_is_the_users_alone_and_what_it_forbids_is_everybodys(
 ):
     rules = {"allow": ["Bash(touch:*)"], "deny": ["Read(./secret.txt)"]}
     write(configuration / "settings.json", json.dumps({"permissions": rules}))
-    secret, made = f"{profile.directory}/secret.txt", f"{profile.directory}/made"
-    with open(secret, "w") as file:
-        file.write("VERY-SECRET")
+    made, secret = (Path(profile.directory, name) for name in ("made", "secret.txt"))
+    write(secret, "VERY-SECRET")
     model.script(
-        Reply(tool_uses=[use("Read", 1, file_path=secret)]),
+        Reply(tool_uses=[use("Read", 1, file_path=str(secret))]),
         Reply(tool_uses=[use("Bash", 2, command=f"touch {made}", description="x")]),
         Reply(["done"]),
     )
     weak = replace(profile, permission_mode="default", tools=("Read", "Bash"))
     assert await ask(make(), weak) == "done"
     assert "VERY-SECRET" not in json.dumps([r.body for r in model.requests])
-    with pytest.raises(FileNotFoundError):
-        open(made)
+    assert not made.exists()
+
+
+async def test_turn_with_more_tools_than_were_granted_is_stopped(
+    make, model, profile, tmp_path
+):
+    # A CLI that takes our word for a suggestion.
+    wilful = tmp_path / "claude"
+    cli = make().find_cli()
+    wilful.write_text(f'#!/bin/sh\nexec "{cli}" "$@" Bash\n')
+    wilful.chmod(0o700)
+    limited = replace(profile, tools=("Read",), permission_mode="default")
+    with pytest.raises(ProtocolError) as raised:
+        await ask(make(cli_path=str(wilful)), limited)
+    assert raised.value.detail.endswith(": Bash")
+    assert "Bash" not in raised.value.message
 
 
 @pytest.mark.parametrize("personal", [False, True])
@@ -165,6 +179,24 @@ async def test_servers_of_the_user_are_the_users_alone(
     trusted = replace(profile, trusted=True, personal=personal)
     assert await ask(make(), trusted) == "go on"
     assert (configuration / "started").exists() is personal
+
+
+@pytest.mark.parametrize(
+    ("listed", "profile", "beyond"),
+    [
+        (["Read", "Task"], Profile("/d", tools=("Read", "Agent")), []),
+        (["Read", "Bash"], Profile("/d", tools=("Read",)), ["Bash"]),
+        (["mcp__client__f"], Profile(), []),
+        (["mcp__client__g"], Profile(), ["mcp__client__g"]),
+        (["mcp__own__f"], Profile("/d", trusted=True), ["mcp__own__f"]),
+        (["mcp__own__f"], Profile("/d", personal=True), ["mcp__own__f"]),
+        (["mcp__own__f"], Profile("/d", trusted=True, personal=True), []),
+        (["StructuredOutput"], Profile(), ["StructuredOutput"]),
+    ],
+)
+async def test_what_is_beyond_the_grant(listed, profile, beyond):
+    opening = Opening("sonnet", tools=(Tool("f", "", "{}"),), profile=profile)
+    assert beyond_grant(listed, opening) == beyond
 
 
 async def test_guarded_are_all_names_of_a_place(tmp_path):
