@@ -389,7 +389,8 @@ class GatewayApp(ExtensionApp):
         if self.demo:
             await self._start_demo()
         self._keep_keys_out(serverapp)
-        await asyncio.to_thread(self._guard_files, serverapp)
+        self._guard_files(serverapp)
+        self._warn_of_credentials()
         # Nobody waits for it who does not need it.
         self._opening = asyncio.create_task(self.store.open())
         await self.manager.reap()
@@ -424,14 +425,17 @@ class GatewayApp(ExtensionApp):
         own = (server.config_file, server.cookie_secret_file, server.keyfile)
         files = [os.path.abspath(path) for path in (*own, *self.store.files) if path]
         self.manager.private_paths = [*self.manager.private_paths, *files]
-        held = os.path.realpath(self.manager.config_directory)
-        if os.path.commonpath([self.projects.root, held]) == self.projects.root:
+
+    def _warn_of_credentials(self) -> None:
+        """Say so if they are below the root, where callers' tools may work."""
+        root, held = self.projects.root, self.manager.config_directory
+        if os.path.commonpath([root, os.path.realpath(held)]) == root:
             self.log.warning(
                 "The server's root directory %s holds Claude Code's configuration "
                 "directory %s, with its login and all transcripts. Claude's tools for "
                 "files keep out of it; Bash and MCP servers, for callers who have "
                 "them, do not. A narrower root (ServerApp.root_dir) keeps all out.",
-                self.projects.root,
+                root,
                 held,
             )
 
