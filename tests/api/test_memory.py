@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 
+import httpx2
 import pytest
 
 from claude_nb_gateway.testing.model import Reply, ToolUse
@@ -78,7 +79,7 @@ def scoped_key(_gateway, model_server):
     return make_key(_gateway, model_server, "memory", "--tools", KEY_TOOLS)
 
 
-@pytest.fixture(params=["token", "kernel", "key", "keyless"])
+@pytest.fixture(params=["token", "key", "keyless"])
 def caller(request):
     return request.param
 
@@ -91,11 +92,12 @@ def gateway_of_caller(request, caller):
 
 @pytest.fixture
 def client(request, caller, gateway_of_caller):
-    key = None
-    if caller == "key":
-        key = request.getfixturevalue("scoped_key")
-    elif caller == "kernel":
-        key = json.loads(runtime_file(gateway_of_caller).read_text())["api_key"]
+    if caller == "keyless":
+        url = gateway_of_caller.base_url
+        with httpx2.Client(base_url=url, timeout=60) as client:
+            yield client
+        return
+    key = request.getfixturevalue("scoped_key") if caller == "key" else None
     with http(gateway_of_caller, key) as client:
         yield client
 
@@ -128,14 +130,12 @@ def test_memory_is_no_way_across(
     client, caller, gateway_of_caller, model, furnished, trusted
 ):
     gateway = gateway_of_caller
-    if trusted and caller == "keyless":
-        pytest.skip("who needs no key grants no trust")
     home = furnished(gateway)
     folder = Folder(gateway, f"memory-{caller}-{trusted}")
     if trusted:
-        with http(gateway) as jupyter:
-            project = make_project(jupyter, folder.path.name)
-            jupyter.patch(f"projects/{project['id']}", json={"trusted": True})
+        with http(gateway) as owner:
+            project = make_project(owner, folder.path.name)
+            owner.patch(f"projects/{project['id']}", json={"trusted": True})
     wishes = [folder.memory / "new.md", folder.path / "link" / "rules" / "new.md"]
     model.script(
         *(
@@ -153,7 +153,7 @@ def test_memory_is_no_way_across(
     # The user's own agents, skills and servers are the user's alone.
     own = set(re.findall(r"(?:AGENT|SKILL|COMMAND)-OF-THE-USER", sent))
     listed = {tool["name"] for tool in model.requests[0].body["tools"]}
-    weak = caller in ("key", "keyless")
+    weak = caller != "token"
     assert ("SKILL-OF-THE-USER" in own) is (not weak)
     assert own == set() or not weak
     assert ("mcp__folder__act" in listed) is (trusted and not weak)
@@ -186,11 +186,11 @@ def test_credentials_below_the_root_are_not_read(request, gateway, model, name):
     ]
     model.script(*(Reply(tool_uses=[use]) for use in uses), Reply(["done"]))
     try:
-        with http(gateway) as jupyter, http(gateway, key) as client:
-            project = make_project(jupyter, ".")
+        with http(gateway) as owner, http(gateway, key) as client:
+            project = make_project(owner, ".")
             path = f"projects/{project['id']}/{CHAT}"
             assert words(chat(client, path=path)) == "done"
-            jupyter.delete(f"projects/{project['id']}")
+            owner.delete(f"projects/{project['id']}")
     finally:
         for made in (*secrets, notes):
             made.unlink()
