@@ -40,6 +40,7 @@ from .api.responses import (
     InputItemsHandler,
     ResponseHandler,
 )
+from .api.routes import RESPONSE_ID, ProjectItself
 from .api.sessions import (
     ForkHandler,
     InterruptHandler,
@@ -317,6 +318,7 @@ class GatewayApp(ExtensionApp):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sockets: set[ResponsesSocket] = set()
+        self.known_paths: list[str] = []
         self._opening: asyncio.Task[None] | None = None
         self._demo_model: ModelServer | None = None
         self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
@@ -369,18 +371,18 @@ class GatewayApp(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Register the routes."""
         own = {"gateway": self}
-        answering = [
-            (within + path, handler, own)
-            for within in (CHATS, PROJECTS)
+        plain = r"(?P<response_id>[^/]+)"
+        within_projects = [
+            (PROJECTS + path.replace(plain, RESPONSE_ID), handler, own)
             for path, handler in ANSWERING
         ]
-        self.handlers.extend(
-            [
-                *answering,
-                *((CHATS + path, handler, own) for path, handler in RESOURCES),
-                (r"/v1(?:/.*)?", NotFoundHandler, own),
-            ]
-        )
+        known = [
+            *((CHATS + path, handler, own) for path, handler in ANSWERING),
+            *within_projects,
+            *((CHATS + path, handler, own) for path, handler in RESOURCES),
+        ]
+        self.known_paths = [path for path, _, _ in known]
+        self.handlers.extend([*known, (r"/*v1(?:/.*)?", NotFoundHandler, own)])
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         # A reloading server replaces its own image and would leave its children.
@@ -444,7 +446,9 @@ class GatewayApp(ExtensionApp):
         assert server.web_app is not None
         elsewhere = _KeyElsewhere(url_path_join(server.base_url, "v1"))
         rule = Rule(elsewhere, KeyElsewhereHandler, {"gateway": self})
-        server.web_app.default_router.rules.insert(0, rule)
+        itself = ProjectItself(url_path_join(server.base_url, "v1"))
+        project = Rule(itself, ProjectHandler, {"gateway": self})
+        server.web_app.default_router.rules[:0] = [rule, project]
 
     @property
     def connection(self) -> Connection:

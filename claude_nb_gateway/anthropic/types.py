@@ -223,7 +223,6 @@ class TextOut(Struct, tag="text"):
     """What the model said."""
 
     text: str
-    citations: None = None
 
 
 class ToolUseOut(Struct, tag="tool_use"):

@@ -35,6 +35,7 @@ from .errors import APIError, api_error, error_of
 from .foreign import refuse_foreign_callers
 from .limits import PREFIX as LIMITS
 from .limits import WINDOWS, limit_headers
+from .routes import meant
 
 if TYPE_CHECKING:
     from ..app import GatewayApp
@@ -449,4 +450,8 @@ class NotFoundHandler(GatewayHandler):
         resource = self.request.path.partition("/v1/")[2].partition("/")[0]
         if resource in NOT_CLAUDES:
             message += f" Claude makes no {resource}: use another service for that."
+        below = self.settings["base_url"].rstrip("/")
+        path = self.request.path.removeprefix(below) if below else self.request.path
+        if found := meant(path, self.gateway.known_paths):
+            message += f" You may mean {below}{found}: see the client's base URL."
         raise APIError(404, message, code="unknown_url")

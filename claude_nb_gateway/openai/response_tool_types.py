@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 
 
-class CustomTool(Struct, tag="custom"):
+class CustomTool(Struct, tag="custom", omit_defaults=True):
     """A tool that takes one text; `format` may be a grammar of it."""
 
     name: str
@@ -22,7 +22,7 @@ class LocalShellTool(Struct, tag="local_shell"):
     """A shell on the client's machine."""
 
 
-class NamespaceTool(Struct, tag="namespace"):
+class NamespaceTool(Struct, tag="namespace", omit_defaults=True):
     """Functions and custom tools that belong together."""
 
     name: str

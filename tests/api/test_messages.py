@@ -293,3 +293,18 @@ def test_answer_has_the_official_shape(claude, model):
     )
     Message.model_validate_json(answer.http_response.content, strict=True)
     assert answer.headers["x-ignored-parameters"] == "service_tier"
+
+
+def test_what_is_not_there_is_left_out(claude, model):
+    model.script(Reply(["a"], thinking=["b"], tool_uses=[call()]))
+    answer = claude.messages.with_raw_response.create(
+        model="sonnet",
+        max_tokens=9,
+        messages=[user("q")],
+        tools=[WEATHER],
+        thinking={"type": "adaptive"},
+    ).http_response.json()
+    assert [name for name, value in answer.items() if value is None] == [
+        "stop_sequence"
+    ]
+    assert not [block for block in answer["content"] if None in block.values()]
