@@ -300,12 +300,18 @@ def decode(line: bytes) -> Message:
     Raises
     ------
     ProtocolError
-        The line is not a JSON object.
+        The line is not a JSON object, or is nested too deeply.
     """
     try:
-        return _decoder.decode(line)
-    except msgspec.DecodeError:
-        return _decode_leniently(line)
+        try:
+            return _decoder.decode(line)
+        except msgspec.DecodeError:
+            return _decode_leniently(line)
+    except RecursionError:
+        # A model may be asked for such arguments of a call.
+        raise ProtocolError(
+            "The Claude Code CLI wrote something that is nested too deeply."
+        ) from None
 
 
 def _decode_leniently(line: bytes) -> Message:

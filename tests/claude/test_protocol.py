@@ -43,6 +43,16 @@ def test_what_is_not_an_object_is_an_error(line):
     assert line.decode() not in error.value.message
 
 
+@pytest.mark.parametrize("depth", [1_200, 100_000])
+@pytest.mark.parametrize("surrogate", ["", "\\ud83d"])
+def test_what_is_nested_too_deeply_is_an_error(depth, surrogate):
+    value = '{"a":' * depth + f'"{surrogate}"' + "}" * depth
+    use = f'{{"type": "tool_use", "id": "t", "name": "f", "input": {value}}}'
+    line = f'{{"type": "assistant", "message": {{"id": "m", "content": [{use}]}}}}'
+    with pytest.raises(ProtocolError, match="nested too deeply"):
+        protocol.decode(line.encode())
+
+
 def test_lines_are_framed_however_they_are_cut():
     stream = b"one\n\ntwo\nthree\n"
     for size in range(1, len(stream) + 1):
