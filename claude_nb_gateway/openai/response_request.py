@@ -124,7 +124,8 @@ RESPONSE: Fields[ResponseRequest] = Fields(
         ),
         "image": Refusal(lambda value: True, "Claude makes no images: leave it out."),
         "context_management": Refusal(
-            lambda value: True, "Nothing is compacted here: leave it out."
+            lambda value: True,
+            "Nothing is compacted on its own here: POST to /v1/responses/compact.",
         ),
     },
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from claude_nb_gateway.testing.model import Reply
@@ -13,17 +15,34 @@ pytestmark = pytest.mark.soak
 
 
 @pytest.fixture
-def hasty(model, tmp_path):
-    """A gateway that asks for signs of life often."""
-    option = "--GatewayApp.websocket_ping_seconds=1"
-    with running_gateway(tmp_path, model.url, option, command=STANDALONE) as gateway:
-        yield gateway
+def start(model, tmp_path):
+    """Start a gateway with options of its own."""
+    with ExitStack() as stack:
+
+        def start(*options):
+            gateway = running_gateway(tmp_path, model.url, *options, command=STANDALONE)
+            return stack.enter_context(gateway)
+
+        yield start
 
 
-def test_turn_of_a_client_that_does_not_read_is_stopped(connect, hasty, model):  # noqa: F811
+def test_turn_of_a_client_that_does_not_read_is_stopped(connect, start, model):  # noqa: F811
+    hasty = start("--GatewayApp.websocket_ping_seconds=1")
     words = ["x" * 1000] * 40_000
     model.script(Reply(words, delay_seconds=0.0001))
     connection = connect(hasty)
     connection.send(input="hello")
     model.wait_for_request()
     assert model.requests[0].abandoned.wait(60)
+
+
+def test_end_of_the_server_is_told_and_closes_connections(connect, start, model):  # noqa: F811
+    gateway = start()
+    model.script(Reply(["some"], hang="after"))
+    busy, idle = connect(gateway), connect(gateway)
+    busy.send(input="hello")
+    model.wait_for_request()
+    gateway.process.terminate()
+    assert idle.closed() == 1001
+    assert busy.events()[-1]["type"] in ("response.failed", "error")
+    assert busy.closed() == 1001
