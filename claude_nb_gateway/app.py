@@ -60,6 +60,7 @@ from .hub import under_hub
 from .images import ImageFetcher
 from .kernels import Kernels
 from .keyring import Keyring
+from .logs import guard
 from .projects import Projects
 from .responses import ResponseStore
 from .schemas import SchemaChecker
@@ -361,6 +362,8 @@ class GatewayApp(ExtensionApp):
         if self.keyless:
             # Jupyter would print an address with a key that nobody needs.
             self.serverapp.identity_provider.token_generated = False
+        for log in (self.serverapp.log, self.log):
+            guard(log)
 
     def _refuse_to_start(self, why: str) -> None:
         if not self.standalone:

@@ -1,0 +1,118 @@
+"""What clients send does not reach the log as it is: neither keys nor control codes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import time
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from claude_nb_gateway.logs import LogGuard
+from claude_nb_gateway.testing.model import Reply
+
+from ..soak.test_paths import send
+from .resources import chat, http, make_key, runtime_file
+
+_marks = itertools.count()
+
+
+def logged(gateway, seconds=10):
+    """The log so far: up to a request that is made for that."""
+    mark = f"mark-{next(_marks)}"
+    httpx2.get(f"{gateway.base_url}/{mark}")
+    until = time.monotonic() + seconds
+    while not any(mark in line for line in gateway.log):
+        assert time.monotonic() < until
+    return "".join(gateway.log)
+
+
+@pytest.fixture(scope="module")
+def key(_gateway, model_server):
+    return make_key(_gateway, model_server, "logged")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/v1/models", "/v1/projects", "/v1/nothing", "/api/contents", "/tree", "/x/{key}"],
+)
+@pytest.mark.parametrize("kind", ["scoped", "kernel", "server"])
+def test_key_in_an_address_is_not_logged(gateway, key, place, kind):
+    runtime = json.loads(runtime_file(gateway).read_text())["api_key"]
+    text = {"scoped": key, "kernel": runtime, "server": gateway.key + "x"}[kind]
+    if kind == "server" and "{key}" in place:
+        return  # nothing tells it from other words there
+    address = gateway.base_url.removesuffix("/v1") + place.format(key=text)
+    headers = {"Referer": f"{address}?token={text}"}
+    httpx2.get(address, params={"token": text}, headers=headers)
+    httpx2.post(address, params={"token": text}, headers=headers, json={})
+    assert text not in logged(gateway)
+
+
+HOSTILE = "\x1b[31mred\x1b[0m\x9b2J\r\nforged\x00\u202e\u2028line"
+
+
+def test_control_codes_of_clients_are_not_logged(gateway, model):
+    address = urlsplit(gateway.base_url)
+    with contextlib.suppress(OSError):
+        send(address, gateway.key, "GET", "/v1/\x9b2Jnothing")
+    encoded = "%1b[31mred%0aforged%9b%c2%9b"
+    with http(gateway) as client:
+        chat(client, model=HOSTILE)
+        chat(client, project_id=HOSTILE)
+        chat(client, session_id=HOSTILE)
+        client.get("models", params={HOSTILE: "1"})
+        client.get("sessions", params={HOSTILE: "1"})
+        client.get(f"models/{encoded}")
+        client.get(f"projects/{encoded}")
+        client.get(f"sessions/{encoded}")
+        client.delete(f"responses/{encoded}")
+        client.post("responses", json={"model": "sonnet", "input": [{"type": HOSTILE}]})
+        client.post("chat/completions", json={HOSTILE: HOSTILE})
+        client.get("models", headers={"X-Claude-Project": encoded})
+        chat(client, path="chat/completions", user=HOSTILE)
+        model.script(Reply(status=400, message=HOSTILE))
+        chat(client)
+    text = logged(gateway)
+    codes = {c for c in text if not c.isprintable()} - {"\n"}
+    assert codes == set()
+    assert not [line for line in text.splitlines() if line.startswith("forged")]
+
+
+def guarded(message, *arguments, error=None):
+    exc_info = None if error is None else (type(error), error, None)
+    where = ("test", logging.INFO, __file__, 1)
+    record = logging.LogRecord(*where, message, arguments, exc_info)
+    assert LogGuard().filter(record)
+    return logging.Formatter().format(record)
+
+
+SCOPED = "cnbg_0123456789ab_" + "x" * 43
+
+
+def test_key_in_a_message_is_named_by_its_id():
+    assert guarded(f"GET /?token={SCOPED}") == "GET /?token=cnbg_0123456789ab_[secret]"
+    assert guarded("%s", f"/?key={SCOPED}&a=1") == "/?key=[secret]&a=1"
+    assert (
+        guarded("%r", {"kernel": "cnbk_" + "x" * 43}) == "{'kernel': 'cnbk_[secret]'}"
+    )
+
+
+def test_what_is_filled_in_stays_on_one_line_and_the_message_may_have_more():
+    assert guarded("a\nb %s %d", "c\nd", 1) == "a\nb c\\nd 1"
+    assert guarded("%(x)s", {"x": "\x1b[31m"}) == "\\x1b[31m"
+    assert guarded("%.1f %5d|%s", 1.25, 7, None) == "1.2     7|None"
+
+
+def test_traceback_is_mended_too():
+    text = guarded("failed", error=ValueError(f"\x1b {SCOPED}"))
+    assert text.endswith("ValueError: \\x1b cnbg_0123456789ab_[secret]")
+
+
+def test_message_that_cannot_be_formatted_is_left_to_its_handler():
+    with pytest.raises(TypeError):
+        guarded("%d", "no number")
