@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from claude_nb_gateway.claude.profile import Profile
 from claude_nb_gateway.claude.turns import (
     Conversation,
     Opening,
@@ -63,3 +64,26 @@ def test_session_that_waits_takes_only_the_results_of_its_calls(question):
 def test_other_calls_are_another_conversation(other):
     held = digest_after(asked(), [use(a=1)])
     assert digest_after(asked(), [other]) != held
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"trusted": True},
+        {"personal": True},
+        {"user_memory": True},
+        {"tools": ("Read", "Bash")},
+        {"allowed": ("Bash",)},
+        {"permission_mode": "plan"},
+        {"place": "1:2"},
+    ],
+)
+def test_process_with_other_rights_is_never_gone_on_with(other):
+    held = [
+        Conversation(Opening("sonnet", profile=profile), (), [text("q")]).digests()
+        for profile in (
+            Profile("/d", tools=("Read",)),
+            Profile("/d", **{"tools": ("Read",), **other}),
+        )
+    ]
+    assert held[0] != held[1]
