@@ -308,3 +308,19 @@ def test_what_is_not_there_is_left_out(claude, model):
         "stop_sequence"
     ]
     assert not [block for block in answer["content"] if None in block.values()]
+
+
+@pytest.mark.parametrize("stop", [[f"s{n}" for n in range(65)], ["a" * 1_001]])
+def test_stop_sequences_have_bounds(create, stop):
+    assert create("hello", stop_sequences=[f"s{n}" for n in range(64)]).content
+    with pytest.raises(anthropic.BadRequestError, match="stop_sequences"):
+        create("hello", stop_sequences=stop)
+
+
+def test_a_schema_that_is_none_is_refused_by_name(create):
+    schema = {"type": "object", "properties": {"a": {"type": "strin"}}}
+    tool = {"name": "t", "input_schema": schema}
+    with pytest.raises(anthropic.BadRequestError) as error:
+        create("hello", tools=[tool])
+    message = error.value.body["error"]["message"]
+    assert "`tools[0].input_schema.properties.a.type`" in message

@@ -39,3 +39,9 @@ def test_only_what_may_begin_a_sequence_is_held_back():
     assert stop.add("abc") == "abc"
     assert stop.add("E") == ""
     assert stop.add("x") == "Ex"
+
+
+def test_what_may_begin_the_longest_is_held_back():
+    stop = StopSequences(["bcx", "abcx", "bcx"])
+    assert stop.add("abc") == ""
+    assert stop.add("d") == "abcd"
