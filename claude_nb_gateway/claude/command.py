@@ -81,13 +81,41 @@ WHOLE_HISTORY = {"DISABLE_COMPACT": "1"}
 # A resumed session would keep the system prompt of its first process.
 OWN_PROMPT = {"CLAUDE_CODE_HOST_PROMPT_SUPERSEDES_RECORD": "1"}
 
-#: Variables of the server's that no child may see, as shell patterns.
+#: Variables of the server's that no child may see, as shell patterns. The last one that
+#: fits decides; after an exclamation mark it shows what others would hide.
 SECRETS = (
+    "*_TOKEN",
+    "*_TOKEN_*",
+    "*SECRET*",
+    "*PASSWORD*",
+    "*PASSWD*",
+    "*_PWD",
+    "*_KEY",
+    "*CREDENTIAL*",
+    "PGPASS*",
+    "PGSERVICEFILE",
+    "*DATABASE_UR[IL]",
+    "*DB_UR[IL]",
+    "*POSTGRES*_UR[IL]",
+    "*REDIS*_URL",
+    "REDIS_URL",
+    "*MONGO*_UR[IL]",
+    "*BROKER_URL",
+    "*_DSN",
+    # How Claude Code reaches its model: itself, Bedrock, Vertex AI, Foundry.
+    "!ANTHROPIC_*",
+    "!CLAUDE_*",
+    "!AWS_*",
+    "!GOOGLE_*",
+    "!GCLOUD_*",
+    "!CLOUD_ML_*",
+    "!VERTEX_*",
+    "!AZURE_*",
+    "!MCP_CLIENT_SECRET",
     "JUPYTER*TOKEN*",
     "JUPYTER*PASSWORD*",
     "JUPYTERHUB_*",
     "JPY_*",
-    "DATABASE_URL",
     "CLAUDE_GATEWAY_*",
 )
 
@@ -154,12 +182,19 @@ def child_environment(
 
     `extra` wins over everything, so that an operator can undo any choice here.
     """
-    hidden = (*secrets, *NESTING)
+    patterns = [pattern.upper() for pattern in (*secrets, *NESTING)]
     kept = {
         name: value
         for name, value in inherited.items()
-        if not any(fnmatchcase(name, pattern) for pattern in hidden)
+        if not _is_hidden(name.upper(), patterns)
     }
     retries = {"CLAUDE_CODE_MAX_RETRIES": str(max_retries)}
     own = variables_for(boot)
     return {**kept, **QUIET, **FAITHFUL, **own, **retries, **extra}
+
+
+def _is_hidden(name: str, patterns: list[str]) -> bool:
+    for pattern in reversed(patterns):
+        if fnmatchcase(name, pattern.removeprefix("!")):
+            return not pattern.startswith("!")
+    return False

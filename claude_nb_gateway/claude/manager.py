@@ -85,7 +85,10 @@ class CLIManager(LoggingConfigurable):
         Unicode(),
         default_value=list(command.SECRETS),
         config=True,
-        help="Shell patterns of the server's variables that the CLI never sees.",
+        help="""Shell patterns of the server's variables that the CLI never sees, by
+        default of whatever is named like a secret, but for what Claude Code reaches its
+        model by. The last that fits decides; one that begins with an exclamation mark
+        shows what others hide: "!GITHUB_TOKEN".""",
     )
     private_paths = List(
         Unicode(),
