@@ -10,7 +10,7 @@ from claude_nb_gateway.api.openapi import OPERATIONS, document
 from claude_nb_gateway.app import GatewayApp
 
 # Serve nothing of the API.
-OTHERS = {"/v1/openapi.json", "/v1(?:/.*)?"}
+OTHERS = {"/v1/openapi.json", "/*v1(?:/.*)?"}
 
 
 @pytest.fixture
