@@ -75,6 +75,8 @@ class Frames:
         if told and isinstance(self._wire, ResponseWire):
             events = self._wire.preceded(HeadersEvent(headers=told), events)
         writes = [self._socket.write_message(encode(event)) for event in events]
+        for write in writes:
+            write.add_done_callback(_ignore_closed)
         self.started = True
         behind = self._socket.is_behind
         timeout = self._socket.gateway.reader_timeout_seconds
@@ -353,3 +355,9 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         with contextlib.suppress(WebSocketClosedError):
             await self.write_message(encode(event))
         return status
+
+
+def _ignore_closed(write: asyncio.Future[None]) -> None:
+    # Who waited for it may be cancelled by then: the client is gone.
+    if not write.cancelled():
+        write.exception()
