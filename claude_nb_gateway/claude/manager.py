@@ -205,6 +205,7 @@ class CLIManager(LoggingConfigurable):
         # The sessions that a turn is about to be asked in, and whether it was stopped.
         self._preparing: dict[str, bool] = {}
         self._booting = 0
+        self._can_rehearse = True
         self._refilling = False
         self._ending: set[Session] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -704,6 +705,12 @@ class CLIManager(LoggingConfigurable):
             return
         if self.models.accepts(opening.model):
             await self.open(session, opening)
+            await self._rehearse(session)
+
+    async def _rehearse(self, session: Session) -> None:
+        if self._can_rehearse and not await session.rehearse():
+            self._can_rehearse = False
+            raise ProtocolError("The Claude Code CLI takes no turn back.")
 
     async def _start(self, boot: Boot) -> Session:
         if not self._directory:

@@ -176,14 +176,35 @@ class Session:
                 await self._started.wait()
 
     async def warm_up(self) -> None:
-        """Wait until the process has started, and let it load what a turn needs.
+        """Wait until the process has started, with a question to the CLI alone.
 
-        The question it is asked is harmless and leaves no trace.
+        Not any question will do: for some, `get_context_usage` above all, it sends
+        requests to the model's API.
         """
+        with contextlib.suppress(ProtocolError):
+            await self.control("mcp_status")
+
+    async def rehearse(self) -> bool:
+        """Let the CLI load what a first turn needs, and ask nothing of the API.
+
+        A user turn is recorded and taken back, before there is any other. Returns
+        whether it is forgotten; if not, the session is of no use to anybody.
+        """
+        turn = protocol.user_message("…", query=False)
+        await self._send_question(turn)
+        await self._until_result("answer to a rehearsal")
+        own = turn["uuid"]
         try:
-            await self.control("get_context_usage")
-        except ProtocolError as error:
-            self.process.log.debug("not warmed up: %s %s", error, error.detail)
+            answer = await self.control(
+                "rewind_conversation",
+                target_message_uuid=own,
+                last_seen_user_message_uuid=own,
+            )
+        except ProtocolError:
+            return False
+        return answer.get("rewound") is True and not answer.get(
+            "precedingAssistantUuid"
+        )
 
     async def initialize(self, opening: Opening) -> Json:
         """Bind the session to `opening`; must come first, and once.
@@ -246,7 +267,10 @@ class Session:
                 await self._until_result("answer to history")
 
     async def context_tokens(self) -> int:
-        """How many tokens the CLI believes the conversation so far to have."""
+        """How many tokens the conversation so far has.
+
+        The CLI asks the model's API for that, in several ``count_tokens`` requests.
+        """
         usage = await self.control("get_context_usage")
         return int(usage.get("totalTokens", 0))
 

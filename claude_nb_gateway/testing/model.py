@@ -203,6 +203,8 @@ class ModelServer:
     def __init__(self, responder: Responder = echo) -> None:
         self.responder = responder
         self.requests: list[RecordedRequest] = []
+        #: Method and path of each request to anything but ``/v1/messages``.
+        self.elsewhere: list[str] = []
         self.url = ""
         self._script: deque[Reply] = deque()
         self._cut: set[str] = set()
@@ -225,6 +227,7 @@ class ModelServer:
         self._script.clear()
         self._over |= self._cut
         self.requests.clear()
+        self.elsewhere.clear()
         self.responder = echo
 
     def wait_for_request(self, count: int = 1, timeout: float = 20.0) -> None:
@@ -247,7 +250,10 @@ class ModelServer:
 
     def start(self) -> None:
         """Listen, on the event loop of the calling thread."""
-        routes = [(r"/v1/messages", _Messages, {"model": self})]
+        routes = [
+            (r"/v1/messages", _Messages, {"model": self}),
+            (r".*", _Elsewhere, {"model": self}),
+        ]
         app = web.Application(routes, log_function=lambda handler: None)
         self._server = HTTPServer(app, max_buffer_size=256 * 2**20)
         sockets = bind_sockets(0, "127.0.0.1")
@@ -290,6 +296,17 @@ class ModelServer:
             self._loop.call_soon(self.start)
             self._loop.call_soon(ready.set)
             self._loop.run_forever()
+
+
+class _Elsewhere(web.RequestHandler):
+    """Whatever else there is of the API: nothing."""
+
+    def initialize(self, model: ModelServer) -> None:
+        self.model = model
+
+    def prepare(self) -> None:
+        self.model.elsewhere.append(f"{self.request.method} {self.request.path}")
+        self.send_error(404)
 
 
 class _Messages(web.RequestHandler):

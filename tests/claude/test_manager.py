@@ -88,6 +88,31 @@ async def test_spares_are_kept_after_the_first_request(make, model):
     assert models == ["sonnet", "sonnet", "haiku"]
 
 
+async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
+    manager = make()
+    await manager.catalog()
+    await run(manager, question("one", system=("Be brief.",)))
+    await spares(manager, 2)
+    await run(manager, question("two", system=("Be brief.",)))
+    await spares(manager, 2)
+    assert [request.turns for request in model.requests] == [
+        [("user", "one")],
+        [("user", "two")],
+    ]
+    assert model.elsewhere == []
+
+
+async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model):
+    model.script(Reply(["answer"]), Reply(["answer"]), Reply(["more"]))
+    manager = make()
+    await run(manager, question("one", system=("Be brief.",)))
+    await spares(manager, 2)
+    await run(manager, question("one", system=("Be brief.",)))
+    fresh, rehearsed = (request.body for request in model.requests)
+    assert fresh.pop("metadata") != rehearsed.pop("metadata")
+    assert fresh == rehearsed
+
+
 async def test_spares_grow_with_demand(make):
     manager = make(spare_processes=1, max_spare_processes=3)
     async with asyncio.TaskGroup() as group:
