@@ -29,7 +29,7 @@ from ..errors import (
     ShuttingDown,
     TooBusy,
 )
-from . import command, locations
+from . import command, locations, machine
 from .guard import Guarded
 from .idle import IdleSessions
 from .line import Line, Place
@@ -100,7 +100,8 @@ class CLIManager(LoggingConfigurable):
     max_processes = Integer(
         config=True,
         help="""Most CLI processes at one time, of any kind. By default a quarter of
-        the machine's memory at 200 MiB each, from 4 to 64.""",
+        the memory at 200 MiB each, from 4 to 64, or half of it where that is less
+        than 4. A limit of the container, or in MEM_LIMIT, counts as the memory.""",
     )
     spare_processes = Integer(
         2,
@@ -182,8 +183,7 @@ class CLIManager(LoggingConfigurable):
 
     @default("max_processes")
     def _default_max_processes(self) -> int:
-        fitting = psutil.virtual_memory().total // 4 // PROCESS_BYTES
-        return int(min(max(fitting, 4), 64))
+        return processes_for(machine.memory_bytes())
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -206,6 +206,7 @@ class CLIManager(LoggingConfigurable):
         self._preparing: dict[str, bool] = {}
         self._booting = 0
         self._can_rehearse = True
+        self._cores = machine.cores()
         self._refilling = False
         self._ending: set[Session] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -411,7 +412,8 @@ class CLIManager(LoggingConfigurable):
     async def reap(self) -> None:
         """End what an earlier server, killed, has left running."""
         directory = Path(jupyter_runtime_dir())
-        await asyncio.to_thread(reap, directory, self.log, self.close_grace_seconds)
+        with contextlib.suppress(OSError):  # what cannot be read has nothing of ours
+            await asyncio.to_thread(reap, directory, self.log, self.close_grace_seconds)
 
     async def shutdown(self) -> None:
         """End every process and forget everything; the manager is done for."""
@@ -633,7 +635,7 @@ class CLIManager(LoggingConfigurable):
         # All at once, processes would start so slowly that none answers for
         # seconds: as many at a time as there are cores, and one less where nobody
         # waits, for the turns that are running.
-        cores = os.cpu_count() or 1
+        cores = self._cores
         at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._booting
         room = self.max_processes - self._places_taken
         wanted = self._line.to_start(spares)
@@ -810,11 +812,21 @@ class CLIManager(LoggingConfigurable):
         async with self._recording:
             if self._ledger is not None and not self._closing:
                 pids = [session.process.pid for session in self._sessions]
-                await asyncio.to_thread(self._ledger.write, pids)
+                try:
+                    await asyncio.to_thread(self._ledger.write, pids)
+                except OSError as error:
+                    self._ledger = None  # once is enough to say it
+                    self.log.warning(
+                        "Jupyter's runtime directory cannot be written (%s): what is "
+                        "left running if this server is killed, no other ends.",
+                        error,
+                    )
 
     def _forget(self) -> None:
         if self._ledger is not None:
-            self._ledger.remove()
+            with contextlib.suppress(OSError):
+                self._ledger.remove()
+        if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -841,6 +853,12 @@ class CLIManager(LoggingConfigurable):
         self._refill = None
         self._refilling = True
         self._start_more()
+
+
+def processes_for(memory_bytes: int) -> int:
+    """How many processes a server with so much memory runs at one time."""
+    least = min(memory_bytes // 2 // PROCESS_BYTES, 4)
+    return int(min(max(memory_bytes // 4 // PROCESS_BYTES, least, 1), 64))
 
 
 def _unrecorded(opening: Opening | None) -> Boot:

@@ -214,6 +214,23 @@ async def test_line_for_a_session_has_an_end_too(make):
     assert (await waiting)[-1].result == "hello"
 
 
+async def test_unwritable_runtime_directory_is_a_warning_and_no_more(
+    make, monkeypatch, tmp_path, caplog
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "file" / "runtime"))
+    manager = make(session_idle_timeout_seconds=0.0, spare_processes=0)
+    await manager.reap()
+    for _ in range(2):
+        assert (await run(manager))[-1].result == "hello"
+        await until(lambda: not manager._sessions)
+    await manager.shutdown()
+    assert not os.path.exists(manager._directory)
+    warnings = [r for r in caplog.records if "runtime directory" in r.message]
+    assert len(warnings) == 1
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+
+
 async def test_those_who_want_the_models_wait_no_longer_for_being_many(make):
     manager = make(max_processes=1, queue_timeout_seconds=1.0)
     async with manager.session():
