@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import signal
@@ -27,6 +28,7 @@ from .api.base import (
     NotFoundHandler,
     bearer_of,
 )
+from .api.bodies import Bodies
 from .api.chat import ChatCompletionsHandler
 from .api.compact import CompactHandler
 from .api.completions import CompletionsHandler
@@ -65,6 +67,7 @@ from .projects import Projects
 from .responses import ResponseStore
 from .schemas import SchemaChecker
 from .sessions import Sessions
+from .standalone import StandaloneServer
 from .store.keys import KEY_PREFIX
 from .store.store import Store
 from .testing.demo import demo_environment, demo_reply
@@ -75,6 +78,7 @@ GOING_AWAY = 1001
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 CHATS = "/v1"
+HEALTH = "/health"
 PROJECTS = r"/v1/projects/(?P<project>.+?)"
 # Anthropic's clients put a `/v1` of their own behind their base URL.
 THEIRS = "(?:/v1)?"
@@ -117,32 +121,6 @@ DEMO_GREETING = """
 """
 
 
-class StandaloneServer(ServerApp):
-    """A Jupyter server without notebooks: only what the gateway needs of it.
-
-    No kernels, no files, no terminals: they would be open wherever the gateway is.
-    """
-
-    default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
-
-    # Defaults of their own, so that command line and files still decide.
-    @default("port")
-    def _default_port(self) -> int:
-        return 8000
-
-    @default("port_retries")
-    def _default_port_retries(self) -> int:
-        return 0  # on another port its clients would not find it
-
-    @default("answer_yes")
-    def _default_answer_yes(self) -> bool:
-        return True  # Ctrl-C stops it, without a question
-
-    @default("no_browser_open_file")
-    def _default_no_browser_open_file(self) -> bool:
-        return True
-
-
 class GatewayApp(ExtensionApp):
     """Serves ``/v1`` under the server's base URL."""
 
@@ -157,6 +135,7 @@ class GatewayApp(ExtensionApp):
     serverapp_class = StandaloneServer
     classes = [
         ServerApp,
+        Bodies,
         CLIManager,
         Compactions,
         ImageFetcher,
@@ -242,6 +221,7 @@ class GatewayApp(ExtensionApp):
         header X-Ignored-Parameters names it.""",
     )
     large_requests = Instance(Executor)
+    bodies = Instance(Bodies)
     manager = Instance(CLIManager)
     images = Instance(ImageFetcher)
     responses = Instance(ResponseStore)
@@ -261,6 +241,10 @@ class GatewayApp(ExtensionApp):
     def _default_large_requests(self) -> Executor:
         # Several would only take turns, and the event loop have to wait for all.
         return ThreadPoolExecutor(1, thread_name_prefix="large-requests")
+
+    @default("bodies")
+    def _default_bodies(self) -> Bodies:
+        return Bodies(parent=self)
 
     @default("manager")
     def _default_manager(self) -> CLIManager:
@@ -399,8 +383,8 @@ class GatewayApp(ExtensionApp):
         # Nobody waits for it who does not need it.
         self._opening = asyncio.create_task(self.store.open())
         await self.manager.reap()
-        await asyncio.to_thread(remove_stale_connections)
-        await asyncio.to_thread(write_connection, os.getpid(), self.connection)
+        await self._tell_kernels()
+        assert serverapp.web_app is not None
         if self.embedded:
             print(self.connection.to_json(), flush=True)
             loop = asyncio.get_running_loop()
@@ -409,7 +393,8 @@ class GatewayApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """End every CLI process."""
-        await asyncio.to_thread(remove_connection, os.getpid())
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
         await self.manager.shutdown()
         for socket in list(self.sockets):
@@ -444,10 +429,21 @@ class GatewayApp(ExtensionApp):
                 held,
             )
 
+    async def _tell_kernels(self) -> None:
+        try:
+            await asyncio.to_thread(remove_stale_connections)
+            await asyncio.to_thread(write_connection, os.getpid(), self.connection)
+        except OSError as error:
+            self.log.warning(
+                "Jupyter's runtime directory cannot be written (%s): %%%%claude in the "
+                "notebooks of this server does not find it; HTTP clients do.",
+                error,
+            )
+
     def _keep_keys_out(self, server: ServerApp) -> None:
         """Tell whoever tries a scoped key elsewhere that it opens nothing there."""
         assert server.web_app is not None
-        elsewhere = _KeyElsewhere(url_path_join(server.base_url, "v1"))
+        elsewhere = _KeyElsewhere(server.base_url)
         rule = Rule(elsewhere, KeyElsewhereHandler, {"gateway": self})
         itself = ProjectItself(url_path_join(server.base_url, "v1"))
         project = Rule(itself, ProjectHandler, {"gateway": self})
@@ -499,17 +495,19 @@ class GatewayApp(ExtensionApp):
 
 
 class _KeyElsewhere(Matcher):
-    """Requests with a scoped key for anything but what is under `prefix`."""
+    """Requests with a scoped key for what is neither under ``/v1`` nor for all."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self, base_url: str) -> None:
+        self._prefix = url_path_join(base_url, CHATS)
+        self._health = url_path_join(base_url, HEALTH)
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         if not bearer_of(request).startswith(KEY_PREFIX):
             return None
-        within = request.path == self._prefix or request.path.startswith(
-            f"{self._prefix}/"
-        )
+        within = request.path in (
+            self._prefix,
+            self._health,
+        ) or request.path.startswith(f"{self._prefix}/")
         return None if within else {}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from claude_nb_gateway.anthropic.request import COUNT_TOKENS, MESSAGES
+from claude_nb_gateway.api.bodies import Bodies
 from claude_nb_gateway.app import GatewayApp
 from claude_nb_gateway.claude.manager import CLIManager
 from claude_nb_gateway.claude.models import ModelCatalog
@@ -39,6 +40,7 @@ ROOT = Path(__file__).parents[1]
 
 CONFIGURABLES = (
     GatewayApp,
+    Bodies,
     CLIManager,
     ModelCatalog,
     Projects,

@@ -31,6 +31,7 @@ from ..rights import Identity
 from ..store.keys import KEY_PREFIX
 from ..store.records import KeyRecord
 from ..surrogates import encode
+from .bodies import BodyHandler
 from .errors import APIError, api_error, error_of
 from .foreign import refuse_foreign_callers
 from .limits import PREFIX as LIMITS
@@ -111,7 +112,7 @@ def allowed_to(action: str) -> Callable[[Method], Method]:
     return decorate
 
 
-class GatewayHandler(APIHandler):
+class GatewayHandler(BodyHandler):
     """Base of our handlers.
 
     Jupyter decides who may call. Its errors are replaced where they would
@@ -135,11 +136,11 @@ class GatewayHandler(APIHandler):
     def initialize(self, gateway: GatewayApp) -> None:
         """Keep the app that made the handler."""
         self.gateway = gateway
+        self.bound_body(gateway.bodies, gateway.max_request_bytes)
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def admit(self) -> None:
         """Let the caller in, or raise."""
         self.project_in_path = self.path_kwargs.pop("project", None)
-        self._refuse_large_body()
         self._accept_anthropics_key()
         self.kernel = await self.gateway.kernels.check(self._bearer())
         if self.kernel is not None:
@@ -159,7 +160,7 @@ class GatewayHandler(APIHandler):
                 self.current_user = self._jupyter_current_user = LOCAL_USER
                 return
         try:
-            await super().prepare()
+            await super().admit()
         except HTTPError as error:
             refused = not isinstance(error, APIError) and error.status_code == 403
             if refused and not self.current_user and not self.request.cookies:
@@ -399,16 +400,6 @@ class GatewayHandler(APIHandler):
             raise APIError(401, text, code="invalid_api_key")
         return found
 
-    def _refuse_large_body(self) -> None:
-        limit = self.gateway.max_request_bytes
-        if len(self.request.body) > limit:
-            raise APIError(
-                413,
-                f"The request is larger than {limit} bytes. Send less, or raise "
-                "GatewayApp.max_request_bytes on the server.",
-                code="request_too_large",
-            )
-
 
 def bearer_of(request: HTTPServerRequest) -> str:
     """The key in the Authorization header, empty if there is none."""
@@ -425,7 +416,7 @@ def _is_made_up(user: User) -> bool:
 class KeyElsewhereHandler(GatewayHandler):
     """Whatever is not under ``/v1``, for a request with a scoped key."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def admit(self) -> None:
         """Refuse."""
         raise APIError(
             403,
@@ -441,9 +432,9 @@ NOT_CLAUDES = ("embeddings", "images", "audio", "moderations")
 class NotFoundHandler(GatewayHandler):
     """Any path under ``/v1`` that is nothing."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def admit(self) -> None:
         """Answer 404 to whoever may ask at all."""
-        await super().prepare()
+        await super().admit()
         if not self.current_user:
             raise self.unauthorized()
         message = f"There is no {self.request.method} {self.request.path} here."
