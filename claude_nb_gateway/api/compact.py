@@ -56,7 +56,7 @@ class CompactHandler(ResponsesHandler):
             instructions=request.instructions,
             previous_response_id=request.previous_response_id,
         )
-        before, items = await self.items(asked)
+        _, before, items = await self.items(asked)
         kept_before, before = await self.compute(divided, before)
         kept, items = await self.compute(divided, items)
         summary, usage = await self._summary(asked, before, items)

@@ -324,6 +324,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         asked = await self.read(create)
         await self.event_stream(asked.wire).send(asked.wire.skip())
         self.gateway.responses.add(asked.stored, size_bytes)
+        self.gateway.responses.settle(asked.stored)
         return asked.stored
 
     def _keep(self, stored: StoredResponse | None) -> None:
@@ -332,7 +333,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._latest = stored
 
     def _evict(self, response_id: str | None) -> None:
-        if self._latest is not None and self._latest.response.id == response_id:
+        if self._latest is not None and self._latest.id == response_id:
             self._keep(None)
 
     async def _send_error(self, error: Exception) -> int:

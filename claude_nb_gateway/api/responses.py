@@ -68,19 +68,21 @@ class ResponsesHandler(AnsweringHandler):
         """The name under which `response` is kept, None if it is not."""
         return self.principal if response.store else None
 
-    async def items(self, request: ResponseRequest) -> tuple[list[Item], list[Item]]:
-        """The items that `request` goes on with, and those that it brings.
+    async def items(
+        self, request: ResponseRequest
+    ) -> tuple[StoredResponse | None, list[Item], list[Item]]:
+        """The response that `request` goes on from, its conversation's items, and
+        those that the request brings.
 
         Raises
         ------
         InvalidRequest
         """
-        before: list[Item] = []
-        if request.previous_response_id is not None:
-            before = self._before(request.previous_response_id)
-            self.is_large = self.is_large or len(before) > MANY_ITEMS
+        previous = self._previous(request.previous_response_id)
+        before = [] if previous is None else previous.conversation
+        self.is_large = self.is_large or len(before) > MANY_ITEMS
         sent = await self.compute(items_of, request)
-        return before, self.gateway.responses.resolved(sent, self.names)
+        return previous, before, self.gateway.responses.resolved(sent, self.names)
 
     async def chat(
         self,
@@ -111,7 +113,7 @@ class ResponsesHandler(AnsweringHandler):
         tools = read_tools(request.tools)
         ignored = response_fields_without_effect(request)
         self.report_ignored([*ignored, *tools.left_out])
-        before, items = await self.items(request)
+        previous, before, items = await self.items(request)
         chat, paths = await self.chat(request, tools, before, items)
         with named_as(tools.names):
             response = response_to(request, tools)
@@ -119,7 +121,7 @@ class ResponsesHandler(AnsweringHandler):
         shown = reasoning and (reasoning.summary or reasoning.generate_summary)
         wire = ResponseWire(response, shows_thoughts=bool(shown), tools=tools)
         keeper = self.keeper(response) or ""
-        stored = StoredResponse(keeper, response, before, items)
+        stored = StoredResponse(keeper, response, previous, items)
         return Asked(stored, wire, tools, chat, paths)
 
     async def respond(
@@ -133,14 +135,15 @@ class ResponsesHandler(AnsweringHandler):
             await self._make(request, asked.stored, asked.wire, *prepared, size_bytes)
         return asked.stored
 
-    def _before(self, response_id: str) -> list[Item]:
+    def _previous(self, response_id: str | None) -> StoredResponse | None:
+        if response_id is None:
+            return None
         field = "previous_response_id"
         stored = self.gateway.responses.get(response_id, self.names, field)
-        if stored.response.status not in ("completed", "incomplete"):
-            raise InvalidRequest(
-                f"`{field}`: that response is {stored.response.status}.", param=field
-            )
-        return stored.conversation
+        status = stored.response.status
+        if status not in ("completed", "incomplete"):
+            raise InvalidRequest(f"`{field}`: that response is {status}.", param=field)
+        return stored
 
     async def _make(
         self,
@@ -156,7 +159,11 @@ class ResponsesHandler(AnsweringHandler):
             stored.response.status = "queued"
             store.add(stored, size_bytes)
             # Its errors are the response's own, so they need no listener.
-            store.run(stored, self._in_background(stored, wire, conversation, builder))
+            making = store.run(
+                stored, self._in_background(stored, wire, conversation, builder)
+            )
+            held = self.keep_body()
+            making.add_done_callback(lambda _: held.release())
             self.send_json(stored.response)
             return
         if stored.principal:
@@ -177,7 +184,7 @@ class ResponsesHandler(AnsweringHandler):
             store.forget(stored)
             raise
         finally:
-            stored.task = None
+            self.gateway.responses.settle(stored)
 
     async def _finish_cancelled(self, wire: ResponseWire, streamed: bool) -> None:
         if not streamed:
@@ -204,7 +211,7 @@ class ResponsesHandler(AnsweringHandler):
         except Exception as error:  # noqa: BLE001 - it is kept, in the response
             wire.fail(self.error_midway(error))
         finally:
-            stored.task = None
+            self.gateway.responses.settle(stored)
 
 
 class ResponseHandler(GatewayHandler):
