@@ -84,6 +84,12 @@ class ImageFetcher(LoggingConfigurable):
     timeout_seconds = Float(
         10.0, config=True, help="How long fetching one image may take."
     )
+    total_timeout_seconds = Float(
+        60.0,
+        config=True,
+        help="""How long fetching all images of a request may take, with the wait for
+        those of others.""",
+    )
 
     def __init__(
         self, *, allowed: Callable[[str], bool] = is_public, **kwargs: Any
@@ -113,11 +119,18 @@ class ImageFetcher(LoggingConfigurable):
             max_body_size=MOST_IMAGE_BYTES,
         )
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                asyncio.timeout(self.total_timeout_seconds),
+                asyncio.TaskGroup() as group,
+            ):
                 for path, image in wanted:
                     group.create_task(self._fetch(client, path, image))
         except* InvalidRequest as errors:
             raise errors.exceptions[0] from None
+        except* TimeoutError:
+            late = next(path for path, image in wanted if is_remote(image.url))
+            seconds = self.total_timeout_seconds
+            raise _refusal(late, f"was not fetched within {seconds:g} s") from None
         finally:
             client.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 
@@ -11,7 +12,12 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.images import ImageFetcher, PublicResolver, is_public
+from claude_nb_gateway.images import (
+    MOST_AT_ONCE,
+    ImageFetcher,
+    PublicResolver,
+    is_public,
+)
 from claude_nb_gateway.openai.attachments import MOST_IMAGE_BYTES
 from claude_nb_gateway.openai.types import ImageURL
 
@@ -109,6 +115,20 @@ async def test_time_is_bounded():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(InvalidRequest):
             await fetched(url, timeout_seconds=0.1)
+
+
+async def test_wait_for_the_images_of_others_is_bounded(address):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        busy = fetcher(timeout_seconds=20, total_timeout_seconds=0.3)
+        others = [("other", ImageURL(url)) for _ in range(MOST_AT_ONCE)]
+        fetching = asyncio.create_task(busy.fetch_all(others))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            with pytest.raises(InvalidRequest, match=r"`field` was not .* 0\.3 s"):
+                await busy.fetch_all([("field", ImageURL(f"{address}/image"))])
+            with pytest.raises(InvalidRequest):
+                await fetching
 
 
 @pytest.mark.parametrize(
