@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from traitlets import Bool, Enum, Instance, List, Unicode
 from traitlets.config import LoggingConfigurable
@@ -115,7 +116,8 @@ class Projects(LoggingConfigurable):
         self._allow_hidden = allow_hidden
         self._known: dict[str, tuple[float, Project]] = {}
         self._changes = 0
-        self._new: set[str] = set()  # that are not in the store yet
+        # That are not in the store yet; of no interest when nobody works there.
+        self._new: WeakValueDictionary[str, Project] = WeakValueDictionary()
 
     def path_of(self, project: Project) -> str:
         """The path of its directory relative to the root, ``.`` for the root."""
@@ -325,7 +327,7 @@ class Projects(LoggingConfigurable):
         if project.id not in self._new:
             return await self.known(project.id)
         stored = await self._add(project)
-        self._new.discard(project.id)
+        self._new.pop(project.id, None)
         return stored
 
     async def _add(self, project: Project) -> Project:
@@ -359,7 +361,7 @@ class Projects(LoggingConfigurable):
 
     def _unknown(self, place: Place) -> Project:
         project = _new(place, "", "")
-        self._new.add(project.id)
+        self._new[project.id] = project
         self._remember(place.directory, project, self._changes)
         return project
 

@@ -38,6 +38,10 @@ SETTLE_SECONDS = 1.0
 
 #: So many sessions are remembered between their turns.
 MOST_KNOWN = 1_000
+#: Their system prompts may be long.
+MOST_KNOWN_CHARACTERS = 16 * 2**20
+#: So many transcripts are remembered to have been seen.
+MOST_SEEN = 100_000
 MOST_MOVED = 100_000
 
 
@@ -50,7 +54,7 @@ class Sessions(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._seen: dict[str, dict[str, float]] = {}
+        self._seen: OrderedDict[str, dict[str, float]] = OrderedDict()
         self._known: OrderedDict[str, SessionRecord] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -252,8 +256,10 @@ class Sessions(LoggingConfigurable):
     def _remember(self, record: SessionRecord) -> None:
         self._known[record.id] = record
         self._known.move_to_end(record.id)
-        if len(self._known) > MOST_KNOWN:
-            self._known.popitem(last=False)
+        characters = sum(len(known.system) for known in self._known.values())
+        while len(self._known) > MOST_KNOWN or characters > MOST_KNOWN_CHARACTERS:
+            _, oldest = self._known.popitem(last=False)
+            characters -= len(oldest.system)
 
     async def _checked(
         self, caller: Caller, record: SessionRecord, action: Action
@@ -364,6 +370,15 @@ class Sessions(LoggingConfigurable):
                 if session_id in seen:
                     await self.store.update_session(session_id, updated_at=at)
                 seen[session_id] = at
+            self._forget_seen(project.directory)
+
+    def _forget_seen(self, latest: str) -> None:
+        """Bound what was seen; where it is forgotten, all is looked at again."""
+        self._seen.move_to_end(latest)
+        count = sum(map(len, self._seen.values()))
+        while count > MOST_SEEN and len(self._seen) > 1:
+            _, oldest = self._seen.popitem(last=False)
+            count -= len(oldest)
 
     async def _title(
         self, records: Sequence[SessionRecord], projects: dict[str, Project]

@@ -1,7 +1,8 @@
 """What is stored, as plain records.
 
 Times are seconds since the epoch, money is US dollars. None of them can be part of
-a cycle, so the garbage collector need not look at thousands of them.
+a cycle, so the garbage collector need not look at thousands of them; at projects it
+does, since there are few, and only what it looks at may be referred to weakly.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Totals(Struct, gc=False):
     cost_usd: float = 0.0
 
 
-class Project(Struct, gc=False):
+class Project(Struct, weakref=True):
     """A directory that sessions work in; `directory` is absolute.
 
     `sessions` is how many there are now, `totals` is of all turns there ever were.
