@@ -22,6 +22,8 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
 from traitlets import Bool, Float, Instance, Integer, default
 
+from .activity import Activity
+from .api.access_log import with_known_methods
 from .api.base import (
     GatewayHandler,
     KeyElsewhereHandler,
@@ -32,6 +34,7 @@ from .api.bodies import Bodies
 from .api.chat import ChatCompletionsHandler
 from .api.compact import CompactHandler
 from .api.completions import CompletionsHandler
+from .api.health import HealthHandler
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
 from .api.openapi import OpenAPIHandler
@@ -305,6 +308,7 @@ class GatewayApp(ExtensionApp):
         self.sockets: set[ResponsesSocket] = set()
         self.known_paths: list[str] = []
         self._opening: asyncio.Task[None] | None = None
+        self._activity: Activity | None = None
         self._demo_model: ModelServer | None = None
         self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
 
@@ -370,6 +374,8 @@ class GatewayApp(ExtensionApp):
         ]
         self.known_paths = [path for path, _, _ in known]
         self.handlers.extend([*known, (r"/*v1(?:/.*)?", NotFoundHandler, own)])
+        if self.standalone:  # a Jupyter server has /api/status
+            self.handlers.append((HEALTH, HealthHandler))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         # A reloading server replaces its own image and would leave its children.
@@ -385,6 +391,11 @@ class GatewayApp(ExtensionApp):
         await self.manager.reap()
         await self._tell_kernels()
         assert serverapp.web_app is not None
+        settings = serverapp.web_app.settings
+        settings["log_function"] = with_known_methods(settings["log_function"])
+        times = settings["last_activity_times"]
+        self._activity = Activity(times, lambda: self.current_activity() is not None)
+        self._activity.start()
         if self.embedded:
             print(self.connection.to_json(), flush=True)
             loop = asyncio.get_running_loop()
@@ -393,6 +404,8 @@ class GatewayApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """End every CLI process."""
+        if self._activity is not None:
+            self._activity.stop()
         with contextlib.suppress(OSError):
             await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()

@@ -59,12 +59,26 @@ COST = Counter(
 )
 
 
+# Each name is lines of /metrics for ever, and a request may ask for any.
+MOST_MODELS = 50
+OTHER_MODELS = "other"
+_models: set[str] = set()
+
+
+def _label_of(model: str) -> str:
+    """The name under which `model` is counted: of the first so many their own."""
+    if model not in _models and len(_models) < MOST_MODELS:
+        _models.add(model)
+    return model if model in _models else OTHER_MODELS
+
+
 def count_usage(model: str, used: ModelUsage) -> None:
     """Count what a turn used of `model`."""
+    label = _label_of(model)
     for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
         tokens = getattr(used, f"{kind}_tokens")
-        TOKENS.labels(model, kind.removesuffix("_input")).inc(max(tokens, 0))
-    COST.labels(model).inc(max(used.cost_usd, 0))
+        TOKENS.labels(label, kind.removesuffix("_input")).inc(max(tokens, 0))
+    COST.labels(label).inc(max(used.cost_usd, 0))
 
 
 class Observed(Protocol):

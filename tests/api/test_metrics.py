@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import time
+from datetime import datetime
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tornado.web import RequestHandler
 
+from claude_nb_gateway import activity, metrics
+from claude_nb_gateway.api.access_log import UNKNOWN_METHOD
+from claude_nb_gateway.claude.protocol import ModelUsage
 from claude_nb_gateway.testing.model import Reply
 from claude_nb_gateway.testing.server import running_gateway
 
@@ -17,15 +25,20 @@ from ..conftest import client_of
 
 def scrape(gateway):
     """All samples of ours, by name and the values of the labels, sorted by label."""
+    return {
+        (sample.name, *dict(sorted(sample.labels.items())).values()): sample.value
+        for sample in samples(gateway)
+        if sample.name.startswith("claude_gateway")
+    }
+
+
+def samples(gateway):
+    """All samples."""
     url = gateway.base_url.removesuffix("/v1") + "/metrics"
     headers = {"Authorization": f"Bearer {gateway.key}"}
     text = httpx2.get(url, headers=headers).raise_for_status().text
-    return {
-        (sample.name, *dict(sorted(sample.labels.items())).values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name.startswith("claude_gateway")
-    }
+    for family in text_string_to_metric_families(text):
+        yield from family.samples
 
 
 @contextlib.contextmanager
@@ -138,3 +151,48 @@ def test_standing_alone_it_is_served_too(standalone_gateway):
 def test_it_is_not_for_everybody(gateway):
     url = gateway.base_url.removesuffix("/v1") + "/metrics"
     assert httpx2.get(url).status_code == 403
+
+
+def test_made_up_methods_are_one_line(gateway, model):
+    url = urlsplit(gateway.base_url)
+    for path in ("/v1/models", "/v1/nothing", "/api/status"):
+        for method in ("FOO", "BAR", "PROPFIND"):
+            with socket.create_connection((url.hostname, url.port), 10) as connection:
+                head = f"{method} {path} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+                connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+                assert connection.recv(100).startswith(b"HTTP/1.1 4")
+    methods = {sample.labels.get("method") for sample in samples(gateway)}
+    assert methods - {None} <= {*RequestHandler.SUPPORTED_METHODS, UNKNOWN_METHOD}
+    assert UNKNOWN_METHOD in methods
+
+
+def test_made_up_models_are_one_line():
+    used = ModelUsage(input_tokens=1)
+    for number in range(3 * metrics.MOST_MODELS):
+        metrics.count_usage(f"claude-made-up-{number}", used)
+    names = {
+        sample.labels["model"]
+        for family in metrics.TOKENS.collect()
+        for sample in family.samples
+    }
+    assert len(names) <= metrics.MOST_MODELS + 1
+    assert metrics.OTHER_MODELS in names
+
+
+def last_activity(gateway):
+    # Asking must not itself count as activity.
+    url = gateway.base_url.removesuffix("/v1") + "/api/status?no_track_activity=1"
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    answer = httpx2.get(url, headers=headers).raise_for_status().json()
+    return datetime.fromisoformat(answer["last_activity"])
+
+
+def test_running_turn_is_activity_of_the_server(gateway, model, ask):
+    model.script(Reply(["a "], hang="after"))
+    with ask("hi", stream=True) as stream:
+        next(iter(stream))
+        began = last_activity(gateway)
+        deadline = time.monotonic() + 4 * activity.EVERY_SECONDS
+        while last_activity(gateway) == began and time.monotonic() < deadline:
+            assert not model.requests[0].abandoned.wait(0.5)
+        assert last_activity(gateway) > began
