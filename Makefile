@@ -50,21 +50,32 @@ test: $(VENV)/.dev ## all tests but the slow ones: real CLI, real server, stand-
 test-soak: $(VENV)/.dev ## the slow ones: killed servers, thousands of requests
 	$(BIN)/python -m pytest -m soak -s tests
 
-# The clients and what they need stay apart: some cannot be installed beside us.
+# The clients and what they need stay apart: some cannot be installed beside us, nor
+# beside each other. Their environments are kept by what is in them, for all checkouts.
 CLIENTS := tests/clients
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/claude_nb_gateway
+clients_in = $(CACHE)/clients-$(shell { $(PYTHON) --version; cat $(CLIENTS)/$(1).txt; } | git hash-object --stdin)
+OPENAI2 := $(call clients_in,openai2)
+OPENAI3 := $(call clients_in,openai3)
+MCP1 := $(call clients_in,mcp1)
 
-$(VENV)-clients/.made: $(CLIENTS)/requirements.txt
-	$(PYTHON) -m venv $(VENV)-clients
-	$(VENV)-clients/bin/python -m pip install --quiet --requirement $<
+$(OPENAI2)/.made: REQUIREMENTS = $(CLIENTS)/openai2.txt
+$(OPENAI3)/.made: REQUIREMENTS = $(CLIENTS)/openai3.txt
+$(MCP1)/.made: REQUIREMENTS = $(CLIENTS)/mcp1.txt
+
+$(OPENAI2)/.made $(OPENAI3)/.made $(MCP1)/.made:
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $(REQUIREMENTS)
 	@touch $@
 
 $(CLIENTS)/node/node_modules/.made: $(CLIENTS)/node/package.json
 	cd $(CLIENTS)/node && npm install --no-audit --no-fund --no-package-lock --silent
 	@touch $@
 
-test-clients: $(VENV)/.dev $(VENV)-clients/.made $(CLIENTS)/node/node_modules/.made ## LangChain, LiteLLM, Vercel AI SDK, …: needs node
+test-clients: $(VENV)/.dev $(OPENAI2)/.made $(OPENAI3)/.made $(MCP1)/.made $(CLIENTS)/node/node_modules/.made ## LangChain, pydantic-ai, Vercel AI SDK, …: needs node
 	cd $(CLIENTS)/node && node_modules/.bin/tsc
-	CLIENTS_PYTHON=$(abspath $(VENV)-clients/bin/python) $(BIN)/python -m pytest -m clients tests/clients
+	CLIENTS_OPENAI2=$(OPENAI2)/bin/python CLIENTS_OPENAI3=$(OPENAI3)/bin/python CLIENTS_MCP1=$(MCP1)/bin/python \
+		$(BIN)/python -m pytest -m clients tests/clients
 
 test-install: $(VENV)/.dev ## a plain install and one from the sdist enable it
 	$(BIN)/python scripts/check_install.py
@@ -97,6 +108,6 @@ notebooks: $(VENV)/.dev ## run the example notebooks anew, with canned answers
 kill: $(VENV)/.base ## stop the gateway that listens on PORT
 	$(BIN)/python scripts/kill_port.py $(PORT)
 
-clean: ## remove the virtual environment and all caches
-	rm -rf $(VENV) $(VENV)-clients $(VENV)-peer $(CLIENTS)/node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove what is installed here, and all caches but that of test-clients
+	rm -rf $(VENV) $(VENV)-peer $(CLIENTS)/node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
-"""Programs written for OpenAI's API, by their own libraries, against the real CLI.
+"""Programs written for OpenAI's and Anthropic's APIs, by their own libraries.
 
-The libraries are installed by `make test-clients`, apart from the gateway.
+The gateway and the CLI are real. The libraries are installed by `make test-clients`,
+apart from the gateway.
 """
 
 from __future__ import annotations
@@ -20,15 +21,25 @@ HERE = Path(__file__).parent
 NODE = HERE / "node"
 TSX = NODE / "node_modules/.bin/tsx"
 
-WEATHER = ToolUse("mcp__client__get_weather", ('{"city": ', '"Oslo"}'))
-STRUCTURED = ToolUse("StructuredOutput", ('{"city": "Oslo", ', '"sky": "rain"}'))
+FORECAST = {"city": "Oslo", "sky": {"kind": "snow", "depth": {"centimetres": 4.5}}}
 
 CLIENTS = [
-    ("python", "use_langchain.py"),
-    ("python", "use_langchain.py", "responses"),
-    ("python", "use_litellm.py"),
-    ("python", "use_llama_index.py"),
-    ("python", "use_llm.py"),
+    ("openai2", "use_instructor.py", "tool_call"),
+    ("openai2", "use_instructor.py", "json_schema_mode"),
+    ("openai2", "use_instructor.py", "json_mode"),
+    ("openai2", "use_langchain.py"),
+    ("openai2", "use_langchain.py", "responses"),
+    ("openai2", "use_litellm.py"),
+    ("openai2", "use_llama_index.py"),
+    ("openai2", "use_llm.py"),
+    ("openai3", "use_openai_agents.py", "chat"),
+    ("openai3", "use_openai_agents.py", "responses"),
+    ("openai3", "use_openai_agents.py", "websocket"),
+    ("openai3", "use_pydantic_ai.py", "chat", "tool"),
+    ("openai3", "use_pydantic_ai.py", "chat", "native"),
+    ("openai3", "use_pydantic_ai.py", "chat", "prompted"),
+    ("openai3", "use_pydantic_ai.py", "responses", "tool"),
+    ("openai3", "use_pydantic_ai.py", "responses", "native"),
     ("node", "use_openai.ts"),
     ("node", "use_openai_responses.ts"),
     ("node", "use_ai_sdk.ts", "compatible"),
@@ -48,10 +59,34 @@ def reply(request):
         assert "-3 C in Oslo" in json.dumps(results), results
         return Reply(["It is ", "cold."])
     if "Weather?" in said:
-        return Reply(tool_uses=[WEATHER])
+        tool = tool_with("city", request)
+        return Reply(tool_uses=[ToolUse(tool["name"], ('{"city": ', '"Oslo"}'))])
     if "Structured?" in said:
-        return Reply(tool_uses=[STRUCTURED])
+        return forecast(request)
     return Reply(["Good ", "day"], delay_seconds=0.05)
+
+
+def tool_with(property_name, request):
+    tools = request.body.get("tools", [])
+    return next(
+        (tool for tool in tools if property_name in tool["input_schema"]["properties"]),
+        None,
+    )
+
+
+def forecast(request):
+    """The answer that a schema asks for: by a tool or, told of it in words, in text."""
+    tool = tool_with("sky", request)
+    if tool is None:
+        return Reply(in_pieces(FORECAST))
+    assert "centimetres" in json.dumps(tool["input_schema"])
+    unit = {"unit": "C"} if "unit" in tool["input_schema"]["required"] else {}
+    return Reply(tool_uses=[ToolUse(tool["name"], in_pieces(FORECAST | unit))])
+
+
+def in_pieces(value):
+    text = json.dumps(value)
+    return text[:20], text[20:50], text[50:]
 
 
 @pytest.fixture
@@ -69,12 +104,12 @@ def environment(gateway, tmp_path):
 
 @pytest.mark.parametrize("client", CLIENTS, ids=" ".join)
 def test_client_gets_what_it_asks_for(client, environment, model):
-    kind, script, *arguments = client
+    place, script, *arguments = client
     model.responder = reply
-    if kind == "python":
-        command = [os.environ["CLIENTS_PYTHON"], HERE / script]
-    else:
+    if place == "node":
         command = [TSX, NODE / script]
+    else:
+        command = [os.environ[f"CLIENTS_{place.upper()}"], HERE / script]
     done = subprocess.run(
         [*command, *arguments],
         env=environment,
@@ -88,12 +123,13 @@ def test_client_gets_what_it_asks_for(client, environment, model):
     assert "".join(answers["stream"]) == "Good day"
     assert len(answers["stream"]) > 1
     assert answers["tools"] == "It is cold."
-    assert answers["structured"] == {"city": "Oslo", "sky": "rain"}
-    assert_one_request_a_call(model)
+    for structured in {"structured", "structured_stream"} & set(answers):
+        assert answers[structured] == {**FORECAST, "unit": "C"}
+    assert_one_request_a_call(model, answers)
 
 
-def assert_one_request_a_call(model):
+def assert_one_request_a_call(model, answers):
     sessions = [request.session for request in model.requests]
-    # Two of the five are the legs of one turn, on one process.
-    assert len(sessions) == 5
-    assert len(set(sessions)) == 4
+    # Two of them are the legs of one turn, on one process.
+    assert len(sessions) == len(answers) + 1
+    assert len(set(sessions)) == len(answers)

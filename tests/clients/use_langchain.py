@@ -5,23 +5,12 @@ from __future__ import annotations
 import json
 import sys
 
+import forecast
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel
 
-
-class Weather(BaseModel):
-    """The weather."""
-
-    city: str
-    sky: str
-
-
-@tool
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return f"-3 C in {city}"
+get_weather = tool(forecast.get_weather)
 
 
 def use(model: ChatOpenAI) -> dict:
@@ -35,7 +24,7 @@ def use(model: ChatOpenAI) -> dict:
         result = get_weather.invoke(call["args"])
         messages.append(ToolMessage(result, tool_call_id=call["id"]))
     answer = with_tools.invoke(messages)
-    structured = model.with_structured_output(Weather).invoke("Structured?")
+    structured = model.with_structured_output(forecast.Forecast).invoke("Structured?")
     return {
         "chat": said.text,
         "stream": [piece for piece in pieces if piece],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import litellm
-from pydantic import BaseModel
+from forecast import Forecast, get_weather
 
 FUNCTION = {
     "name": "get_weather",
@@ -16,11 +16,6 @@ FUNCTION = {
         "required": ["city"],
     },
 }
-
-
-class Weather(BaseModel):
-    city: str
-    sky: str
 
 
 def complete(*messages, **options):
@@ -40,12 +35,12 @@ results = [
     {
         "role": "tool",
         "tool_call_id": call.id,
-        "content": f"-3 C in {json.loads(call.function.arguments)['city']}",
+        "content": get_weather(**json.loads(call.function.arguments)),
     }
     for call in called.tool_calls
 ]
 answer = complete(user("Weather?"), called, *results, tools=tools)
-structured = complete(user("Structured?"), response_format=Weather)
+structured = complete(user("Structured?"), response_format=Forecast)
 print(
     json.dumps(
         {

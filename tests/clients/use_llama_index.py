@@ -5,23 +5,10 @@ from __future__ import annotations
 import json
 import os
 
+from forecast import Forecast, get_weather
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
-from pydantic import BaseModel
-
-
-class Weather(BaseModel):
-    """The weather."""
-
-    city: str
-    sky: str
-
-
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return f"-3 C in {city}"
-
 
 llm = OpenAILike(
     model="sonnet",
@@ -45,7 +32,7 @@ for call in llm.get_tool_calls_from_response(called):
         )
     )
 answer = llm.chat_with_tools([tool], chat_history=messages)
-structured = llm.as_structured_llm(Weather).chat([ChatMessage("Structured?")])
+structured = llm.as_structured_llm(Forecast).chat([ChatMessage("Structured?")])
 print(
     json.dumps(
         {

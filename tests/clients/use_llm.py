@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import llm
+from forecast import Forecast, get_weather
 
 MODEL = """
 - model_id: claude
@@ -18,11 +19,6 @@ MODEL = """
   supports_tools: true
   supports_schema: true
 """
-
-
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return f"-3 C in {city}"
 
 
 Path(os.environ["LLM_USER_PATH"]).mkdir(parents=True, exist_ok=True)
@@ -40,18 +36,14 @@ model = llm.get_model("claude")
 model.key = key
 pieces = list(model.prompt("Greet me."))
 answer = model.chain("Weather?", tools=[get_weather]).text()
-schema = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "sky": {"type": "string"}},
-}
-structured = model.prompt("Structured?", schema=schema).text()
+structured = model.prompt("Structured?", schema=Forecast).text()
 print(
     json.dumps(
         {
             "chat": said,
             "stream": [piece for piece in pieces if piece],
             "tools": answer,
-            "structured": json.loads(structured),
+            "structured": Forecast.model_validate_json(structured).model_dump(),
         }
     )
 )

@@ -3,6 +3,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
+import { Forecast } from "./forecast.ts";
 
 const settings = {
   baseURL: process.env.OPENAI_BASE_URL as string,
@@ -31,7 +32,7 @@ const answer = await generateText({
 const structured = await generateText({
   model,
   prompt: "Structured?",
-  output: Output.object({ schema: z.object({ city: z.string(), sky: z.string() }) }),
+  output: Output.object({ schema: Forecast }),
 });
 console.log(
   JSON.stringify({

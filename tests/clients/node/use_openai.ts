@@ -1,7 +1,7 @@
 // What the users of OpenAI's client for Node do, over chat completions.
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
-import { z } from "zod";
+import { Forecast } from "./forecast.ts";
 
 const client = new OpenAI();
 const model = "sonnet";
@@ -33,7 +33,7 @@ const answer = await runner.finalContent();
 const structured = await client.chat.completions.parse({
   model,
   messages: [{ role: "user", content: "Structured?" }],
-  response_format: zodResponseFormat(z.object({ city: z.string(), sky: z.string() }), "weather"),
+  response_format: zodResponseFormat(Forecast, "weather"),
 });
 console.log(
   JSON.stringify({

@@ -1,7 +1,7 @@
 // What the users of OpenAI's client for Node do, over responses.
 import OpenAI from "openai";
 import { zodTextFormat } from "openai/helpers/zod";
-import { z } from "zod";
+import { Forecast } from "./forecast.ts";
 
 const client = new OpenAI();
 const model = "sonnet";
@@ -37,7 +37,7 @@ const answer = await client.responses.create({
 const structured = await client.responses.parse({
   model,
   input: "Structured?",
-  text: { format: zodTextFormat(z.object({ city: z.string(), sky: z.string() }), "weather") },
+  text: { format: zodTextFormat(Forecast, "weather") },
 });
 console.log(
   JSON.stringify({
