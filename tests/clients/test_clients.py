@@ -44,10 +44,13 @@ CLIENTS = [
     ("openai3", "use_pydantic_ai.py", "chat", "prompted"),
     ("openai3", "use_pydantic_ai.py", "responses", "tool"),
     ("openai3", "use_pydantic_ai.py", "responses", "native"),
-    ("node", "use_openai.ts"),
-    ("node", "use_openai_responses.ts"),
+    ("node", "use_ai_sdk.ts", "anthropic"),
     ("node", "use_ai_sdk.ts", "compatible"),
     ("node", "use_ai_sdk.ts", "openai"),
+    ("node", "use_langchain.ts"),
+    ("node", "use_langchain.ts", "responses"),
+    ("node", "use_openai.ts"),
+    ("node", "use_openai_responses.ts"),
 ]
 
 

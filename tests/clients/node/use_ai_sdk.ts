@@ -1,7 +1,8 @@
-// What the users of the Vercel AI SDK do, with either of its providers.
+// What the users of the Vercel AI SDK do, with each of three providers.
+import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, Output, stepCountIs, streamText, tool } from "ai";
+import { generateText, type LanguageModel, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 import { Forecast } from "./forecast.ts";
 
@@ -9,10 +10,12 @@ const settings = {
   baseURL: process.env.OPENAI_BASE_URL as string,
   apiKey: process.env.OPENAI_API_KEY as string,
 };
-const model =
-  process.argv[2] === "compatible"
-    ? createOpenAICompatible({ name: "gateway", supportsStructuredOutputs: true, ...settings })("sonnet")
-    : createOpenAI(settings)("sonnet");
+const models: Record<string, LanguageModel> = {
+  anthropic: createAnthropic(settings)("sonnet"),
+  compatible: createOpenAICompatible({ name: "gateway", supportsStructuredOutputs: true, ...settings })("sonnet"),
+  openai: createOpenAI(settings)("sonnet"),
+};
+const model = models[process.argv[2]];
 
 const said = await generateText({ model, prompt: "Greet me." });
 const pieces: string[] = [];
@@ -29,16 +32,15 @@ const answer = await generateText({
     }),
   },
 });
-const structured = await generateText({
-  model,
-  prompt: "Structured?",
-  output: Output.object({ schema: Forecast }),
-});
+const structure = { model, prompt: "Structured?", output: Output.object({ schema: Forecast }) };
+const structured = await generateText(structure);
+const streamed = streamText(structure);
 console.log(
   JSON.stringify({
     chat: said.text,
     stream: pieces,
     tools: answer.text,
     structured: structured.output,
+    structured_stream: await streamed.output,
   }),
 );
