@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from .replies import FORECAST, reply, reply_to_dspy, reply_to_smolagents
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
@@ -21,12 +21,12 @@ HERE = Path(__file__).parent
 NODE = HERE / "node"
 TSX = NODE / "node_modules/.bin/tsx"
 
-FORECAST = {"city": "Oslo", "sky": {"kind": "snow", "depth": {"centimetres": 4.5}}}
-
 CLIENTS = [
     ("mcp1", "use_autogen.py", "iterate"),
     ("mcp1", "use_autogen.py", "reflect"),
     ("mcp1", "use_semantic_kernel.py"),
+    ("openai2", "use_dspy.py", "chat"),
+    ("openai2", "use_dspy.py", "json"),
     ("openai2", "use_haystack.py"),
     ("openai2", "use_instructor.py", "tool_call"),
     ("openai2", "use_instructor.py", "json_schema_mode"),
@@ -36,6 +36,8 @@ CLIENTS = [
     ("openai2", "use_litellm.py"),
     ("openai2", "use_llama_index.py"),
     ("openai2", "use_llm.py"),
+    ("openai2", "use_smolagents.py", "calls"),
+    ("openai2", "use_smolagents.py", "code"),
     ("openai3", "use_openai_agents.py", "chat"),
     ("openai3", "use_openai_agents.py", "responses"),
     ("openai3", "use_openai_agents.py", "websocket"),
@@ -45,6 +47,7 @@ CLIENTS = [
     ("openai3", "use_pydantic_ai.py", "responses", "tool"),
     ("openai3", "use_pydantic_ai.py", "responses", "native"),
     ("node", "use_ai_sdk.ts", "anthropic"),
+    ("node", "use_ai_sdk.ts", "anthropic", "claude-sonnet-4-5"),
     ("node", "use_ai_sdk.ts", "compatible"),
     ("node", "use_ai_sdk.ts", "openai"),
     ("node", "use_langchain.ts"),
@@ -53,47 +56,12 @@ CLIENTS = [
     ("node", "use_openai_responses.ts"),
 ]
 
+# Those that have the model answer in a form of their own.
+REPLIES = {"use_dspy.py": reply_to_dspy, "use_smolagents.py": reply_to_smolagents}
 
-def reply(request):
-    """As a model would: the weather needs a call, and what it gives is told."""
-    said = request.turns[-1][1]
-    results = [
-        block["content"]
-        for block in request.messages[-1]["content"]
-        if block["type"] == "tool_result"
-    ]
-    if results:
-        assert "-3 C in Oslo" in json.dumps(results), results
-        return Reply(["It is ", "cold."])
-    if "Weather?" in said:
-        tool = tool_with("city", request)
-        return Reply(tool_uses=[ToolUse(tool["name"], ('{"city": ', '"Oslo"}'))])
-    if "Structured?" in said:
-        return forecast(request)
-    return Reply(["Good ", "day"], delay_seconds=0.05)
-
-
-def tool_with(property_name, request):
-    tools = request.body.get("tools", [])
-    return next(
-        (tool for tool in tools if property_name in tool["input_schema"]["properties"]),
-        None,
-    )
-
-
-def forecast(request):
-    """The answer that a schema asks for: by a tool or, told of it in words, in text."""
-    tool = tool_with("sky", request)
-    if tool is None:
-        return Reply(in_pieces(FORECAST))
-    assert "centimetres" in json.dumps(tool["input_schema"])
-    unit = {"unit": "C"} if "unit" in tool["input_schema"]["required"] else {}
-    return Reply(tool_uses=[ToolUse(tool["name"], in_pieces(FORECAST | unit))])
-
-
-def in_pieces(value):
-    text = json.dumps(value)
-    return text[:20], text[20:50], text[50:]
+# How many requests, and processes, it takes to call and be answered: the result goes to
+# the process that made the call, unless the client changes the history or the tools.
+LEGS = {"use_dspy.py": (3, 3), "use_smolagents.py": (2, 2), "reflect": (2, 2)}
 
 
 @pytest.fixture
@@ -113,7 +81,7 @@ def environment(gateway, tmp_path):
 @pytest.mark.parametrize("client", CLIENTS, ids=" ".join)
 def test_client_gets_what_it_asks_for(client, environment, model):
     place, script, *arguments = client
-    model.responder = reply
+    model.responder = REPLIES.get(script, reply)
     if place == "node":
         command = [TSX, NODE / script]
     else:
@@ -133,8 +101,10 @@ def test_client_gets_what_it_asks_for(client, environment, model):
     assert answers["tools"] == "It is cold."
     for structured in {"structured", "structured_stream"} & set(answers):
         assert answers[structured] == {**FORECAST, "unit": "C"}
+    requests, processes = next(
+        (LEGS[word] for word in (script, *arguments) if word in LEGS), (2, 1)
+    )
+    others = len(answers) - 1
     sessions = [request.session for request in model.requests]
-    assert len(sessions) == len(answers) + 1
-    # The result of the call goes to the process that made it, unless the client takes
-    # the tools away.
-    assert len(set(sessions)) == len(answers) + ("reflect" in arguments)
+    assert len(sessions) == others + requests
+    assert len(set(sessions)) == others + processes

@@ -10,12 +10,13 @@ const settings = {
   baseURL: process.env.OPENAI_BASE_URL as string,
   apiKey: process.env.OPENAI_API_KEY as string,
 };
+const [api, name = "sonnet"] = process.argv.slice(2);
 const models: Record<string, LanguageModel> = {
-  anthropic: createAnthropic(settings)("sonnet"),
-  compatible: createOpenAICompatible({ name: "gateway", supportsStructuredOutputs: true, ...settings })("sonnet"),
-  openai: createOpenAI(settings)("sonnet"),
+  anthropic: createAnthropic(settings)(name),
+  compatible: createOpenAICompatible({ name: "gateway", supportsStructuredOutputs: true, ...settings })(name),
+  openai: createOpenAI(settings)(name),
 };
-const model = models[process.argv[2]];
+const model = models[api];
 
 const said = await generateText({ model, prompt: "Greet me." });
 const pieces: string[] = [];
