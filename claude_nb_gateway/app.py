@@ -67,6 +67,7 @@ from .kernels import Kernels
 from .keyring import Keyring
 from .logs import guard
 from .projects import Projects
+from .redaction import hide_secrets_of_config
 from .responses import ResponseStore
 from .schemas import SchemaChecker
 from .sessions import Sessions
@@ -77,6 +78,9 @@ from .testing.demo import demo_environment, demo_reply
 from .testing.model import ModelServer
 
 GOING_AWAY = 1001
+
+# Before any application configures itself, and logs with what.
+hide_secrets_of_config()
 
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 

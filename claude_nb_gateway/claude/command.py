@@ -98,7 +98,6 @@ SECRETS = (
     "*DB_UR[IL]",
     "*POSTGRES*_UR[IL]",
     "*REDIS*_URL",
-    "REDIS_URL",
     "*MONGO*_UR[IL]",
     "*BROKER_URL",
     "*_DSN",

@@ -39,7 +39,10 @@ def database_address(database_url: str) -> URL:
     if not database_url:
         path = Path(jupyter_data_dir(), "claude_nb_gateway", "gateway.db")
         return URL.create(DRIVERS["sqlite"], database=str(path))
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except ValueError:  # which would show what it took for a port: of a password, say
+        raise ArgumentError("the port is no number") from None
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     if url.get_backend_name() not in DRIVERS:
         raise ArgumentError(f"unknown database {url.drivername!r}")

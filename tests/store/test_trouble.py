@@ -263,7 +263,10 @@ async def test_missing_driver_is_named_with_its_remedy(make, monkeypatch):
     assert "pip install 'claude_nb_gateway[postgres]'" in store.problem
 
 
-@pytest.mark.parametrize("url", ["mysql://localhost/db", "nonsense", "sqlite+no:///x"])
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://localhost/db", "nonsense", "sqlite+no:///x", "postgresql://h:port/db"],
+)
 async def test_unknown_database_is_refused(make, url):
     store = make(url)
     await store.open()
