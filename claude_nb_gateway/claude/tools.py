@@ -128,11 +128,12 @@ def _shown(description: str) -> str:
 def parsed_input(arguments: str) -> Json:
     """The input of a call with these `arguments`, which should be a JSON object.
 
-    What is none is wrapped as the CLI itself does it.
+    What is none is wrapped as the CLI itself does it. Raises RecursionError for what is
+    nested too deeply to tell.
     """
     try:
         parsed = json.loads(mended_json(arguments) or "{}")
-    except (ValueError, RecursionError):
+    except ValueError:
         parsed = None
     if isinstance(parsed, dict):
         return parsed
