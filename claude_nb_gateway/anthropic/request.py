@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 from ..errors import InvalidRequest
-from ..fields import MODEL, Fields, Refusal, check_depth
+from ..fields import MODEL, Fields, Names, Refusal, check_depth
 from ..openai import types as chat
 from ..openai.stop import check_lengths
 from .types import (
@@ -21,6 +22,7 @@ from .types import (
     NoTool,
     RedactedThinkingBlock,
     RequiredTool,
+    ServerToolUseBlock,
     TextBlock,
     TextSource,
     ThinkingBlock,
@@ -29,21 +31,35 @@ from .types import (
     ToolResultBlock,
     ToolUseBlock,
     URLSource,
+    WebFetchResultBlock,
+    WebSearchResultBlock,
 )
 
 # Anthropic names no limit. Each is looked for in every word of the answer.
 MOST_STOP_SEQUENCES = 64
 
+# Tools that Anthropic's servers run: `web_search_20250305`.
+_SERVERS_TOOL = re.compile(
+    r"(web_search|web_fetch|code_execution|tool_search_tool_[a-z0-9]+|advisor)_\d{8}"
+    r"|tool_search_tool_(regex|bm25)"
+)
+NOT_TOLD_AGAIN = (
+    ThinkingBlock,
+    RedactedThinkingBlock,
+    ServerToolUseBlock,
+    WebSearchResultBlock,
+    WebFetchResultBlock,
+)
+
 _NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
-_NOT_COMPACTED = "Nothing is compacted or cleared here: leave it out."
 
 _COUNTED = {
     "model": MODEL,
     "messages": "real turns, in order and verbatim: text, images, documents, calls "
     "and results; earlier thinking is left out",
     "system": "the system prompt",
-    "tools": "the client's own; `strict` input is checked against its schema "
-    "before it is passed on",
+    "tools": "the client's own; `strict` input is checked against its schema before it "
+    "is passed on. Those that Anthropic runs are left out and named in the header",
     "tool_choice": "asked for in words, checked, corrected once, else an error; so is "
     "`disable_parallel_tool_use`",
     "thinking": "thoughts are shown unless it is absent, disabled or their display "
@@ -53,11 +69,13 @@ _COUNTED = {
 }
 _COUNTED_REFUSED = {
     "mcp_servers": Refusal(bool, _NO_SERVERS),
-    "context_management": Refusal(bool, _NOT_COMPACTED),
 }
 
 COUNT_TOKENS: Fields[CountTokensRequest] = Fields(
-    CountTokensRequest, _COUNTED, ("cache_control",), _COUNTED_REFUSED
+    CountTokensRequest,
+    _COUNTED,
+    ("cache_control", "context_management"),
+    _COUNTED_REFUSED,
 )
 
 MESSAGES: Fields[MessagesRequest] = Fields(
@@ -70,6 +88,7 @@ MESSAGES: Fields[MessagesRequest] = Fields(
     },
     without_effect=(
         "cache_control",
+        "context_management",
         "temperature",
         "top_p",
         "top_k",
@@ -131,7 +150,7 @@ def chat_request(
     made_request = chat.ChatCompletionRequest(
         messages=messages,
         model=request.model,
-        tools=[_tool(tool) for tool in request.tools or []],
+        tools=[_tool(tool, path) for path, tool in _clients_tools(request)],
         tool_choice=_choice(request.tool_choice),
         parallel_tool_calls=False if _one_at_a_time(request.tool_choice) else None,
         stream_options=chat.StreamOptions(include_usage=True),
@@ -205,7 +224,7 @@ def _assistant(message: MessageParam, path: str) -> chat.AssistantMessage:
             check_depth(block.input, f"{path}.content[{index}].input")
             function = chat.FunctionCall(block.name, json.dumps(block.input))
             calls.append(chat.ToolCall(id=block.id, function=function))
-        elif not isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+        elif not isinstance(block, NOT_TOLD_AGAIN):
             raise _misplaced(f"{path}.content[{index}]")
     return chat.AssistantMessage(parts, calls or None)
 
@@ -265,7 +284,36 @@ def _misplaced(path: str) -> InvalidRequest:
     )
 
 
-def _tool(tool: ToolParam) -> chat.FunctionTool:
+def tools_left_out(request: CountTokensRequest) -> list[str]:
+    """The paths of the tools that Anthropic would run, which nobody does here."""
+    return [
+        f"tools[{index}]"
+        for index, tool in enumerate(request.tools or [])
+        if _SERVERS_TOOL.fullmatch(tool.type or "")
+    ]
+
+
+def names_in(request: CountTokensRequest) -> Names:
+    """What errors about the chat completion of `request` are about here."""
+    paths = [path for path, _ in _clients_tools(request)]
+    return ((r"^tools\[(\d+)\]", lambda found: paths[int(found[1])]), *NAMES)
+
+
+def _clients_tools(request: CountTokensRequest) -> list[tuple[str, ToolParam]]:
+    return [
+        (f"tools[{index}]", tool)
+        for index, tool in enumerate(request.tools or [])
+        if not _SERVERS_TOOL.fullmatch(tool.type or "")
+    ]
+
+
+def _tool(tool: ToolParam, path: str) -> chat.FunctionTool:
+    if tool.type not in (None, "custom"):
+        raise InvalidRequest(
+            f"`{path}.type`: {tool.type!r} is no tool that there is here: describe it "
+            "as one of your own, with `input_schema`.",
+            param=f"{path}.type",
+        )
     function = chat.FunctionDefinition(
         tool.name, tool.description, tool.input_schema, tool.strict
     )

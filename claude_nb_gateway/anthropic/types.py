@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from ..fields import NotNegative, Share
+
 
 class TextBlock(Struct, tag="text"):
     """Text."""
@@ -85,6 +87,18 @@ class RedactedThinkingBlock(Struct, tag="redacted_thinking"):
     data: str = ""
 
 
+class ServerToolUseBlock(Struct, tag="server_tool_use"):
+    """A call of a tool of Anthropic's, made elsewhere; it is not told again."""
+
+
+class WebSearchResultBlock(Struct, tag="web_search_tool_result"):
+    """What a search elsewhere found; the model's words have it."""
+
+
+class WebFetchResultBlock(Struct, tag="web_fetch_tool_result"):
+    """What was fetched elsewhere; the model's words have it."""
+
+
 ContentBlock = (
     TextBlock
     | ImageBlock
@@ -93,6 +107,9 @@ ContentBlock = (
     | ToolResultBlock
     | ThinkingBlock
     | RedactedThinkingBlock
+    | ServerToolUseBlock
+    | WebSearchResultBlock
+    | WebFetchResultBlock
 )
 
 
@@ -107,7 +124,7 @@ class ToolParam(Struct, kw_only=True):
     """A tool of the client's; others have another type."""
 
     name: str
-    type: Literal["custom"] | None = None
+    type: str | None = None
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     strict: bool | None = None
@@ -170,9 +187,9 @@ class CountTokensRequest(Struct, kw_only=True):
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
-    cache_control: Any = None
-    mcp_servers: Any = None
-    context_management: Any = None
+    cache_control: dict[str, Any] | None = None
+    mcp_servers: list[dict[str, Any]] | None = None
+    context_management: dict[str, Any] | None = None
 
 
 class MessagesRequest(CountTokensRequest, kw_only=True):
@@ -184,15 +201,15 @@ class MessagesRequest(CountTokensRequest, kw_only=True):
     max_tokens: int
     stream: bool | None = None
     stop_sequences: list[str] | None = None
-    temperature: Any = None
-    top_p: Any = None
-    top_k: Any = None
-    metadata: Any = None
-    service_tier: Any = None
+    temperature: Share | None = None
+    top_p: Share | None = None
+    top_k: NotNegative | None = None
+    metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
     container: Any = None
-    inference_geo: Any = None
-    speed: Any = None
-    diagnostics: Any = None
+    inference_geo: str | None = None
+    speed: str | None = None
+    diagnostics: dict[str, Any] | None = None
     user_profile_id: Any = None
     workspace_id: Any = None
 

@@ -8,8 +8,10 @@ from ..anthropic.request import (
     MESSAGES,
     NAMES,
     chat_request,
+    names_in,
     shows_thoughts,
     stop_sequences,
+    tools_left_out,
 )
 from ..anthropic.types import TokenCount
 from ..conversation import count_tokens
@@ -48,10 +50,13 @@ class MessagesHandler(AnthropicHandler):
         """Answer the messages in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
             request = await self.decoded(MESSAGES.decode)
-            self.report_ignored(MESSAGES.sent_without_effect(request))
+            ignored = MESSAGES.sent_without_effect(request)
+            self.report_ignored([*ignored, *tools_left_out(request)])
             chat, paths = await self.compute(chat_request, request)
             stop = stop_sequences(request)
-            conversation, builder = await self.prepared(chat, stop, paths, NAMES)
+            names = names_in(request)
+            with named_as(names):
+                conversation, builder = await self.prepared(chat, stop, paths, names)
             wire = MessageWire(
                 builder, self.request_id, shows_thoughts=shows_thoughts(request)
             )
@@ -69,8 +74,11 @@ class CountTokensHandler(AnthropicHandler):
         """Count the tokens of the messages in the body."""
         with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
             request = await self.decoded(COUNT_TOKENS.decode)
-            self.report_ignored(COUNT_TOKENS.sent_without_effect(request))
+            ignored = COUNT_TOKENS.sent_without_effect(request)
+            self.report_ignored([*ignored, *tools_left_out(request)])
             chat, paths = await self.compute(chat_request, request)
-            conversation, _ = await self.prepared(chat, (), paths, NAMES)
+            names = names_in(request)
+            with named_as(names):
+                conversation, _ = await self.prepared(chat, (), paths, names)
             counted = await count_tokens(self.gateway.manager, conversation)
             self.send_json(TokenCount(counted))

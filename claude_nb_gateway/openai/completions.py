@@ -6,12 +6,21 @@ prompt is one message of the user's: Claude answers it, rather than writing on.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import InvalidRequest
-from ..fields import MODEL, Fields, Refusal
+from ..fields import (
+    MODEL,
+    AtLeastOne,
+    Bias,
+    Fields,
+    Penalty,
+    Refusal,
+    Share,
+    Temperature,
+)
 from .chunks import ChunkBuilder
 from .types import (
     ChatCompletionChunk,
@@ -33,18 +42,18 @@ class CompletionRequest(Struct):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     stop: str | list[str] | None = None
-    n: int | None = None
-    best_of: int | None = None
+    n: AtLeastOne | None = None
+    best_of: AtLeastOne | None = None
     echo: bool | None = None
     suffix: str | None = None
     logprobs: int | None = None
-    temperature: Any = None
-    top_p: Any = None
-    presence_penalty: Any = None
-    frequency_penalty: Any = None
-    logit_bias: Any = None
-    seed: Any = None
-    user: Any = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Bias] | None = None
+    seed: int | None = None
+    user: str | None = None
 
 
 COMPLETION: Fields[CompletionRequest] = Fields(

@@ -27,6 +27,10 @@ from .types import (
     UserMessage,
 )
 
+#: What is asked where the conversation ends with words of the assistant's. The model's
+#: API has no other way to have them gone on with.
+GO_ON = "Go on from exactly where your last message ends, and repeat nothing of it."
+
 # OpenAI's levels and Claude Code's differ at the low end only.
 _EFFORTS = {"none": "low", "minimal": "low"}
 
@@ -59,11 +63,10 @@ def conversation_of(
     own = _system(request.messages[:opening], paths)
     system = own or ([prompt] if prompt else [])
     turns = _turns(request.messages, opening, paths)
-    if not turns or turns[-1].role != "user":
-        raise InvalidRequest(
-            "The last of `messages` with any content must be the user's.",
-            param="messages",
-        )
+    if not turns:
+        raise InvalidRequest("`messages` has no content.", param="messages")
+    if turns[-1].role == "assistant":
+        turns.append(Turn("user", [_text(GO_ON)]))
     tools = tools_of(request)
     rule = rule_of(request, tools)
     answer = format_of(request)

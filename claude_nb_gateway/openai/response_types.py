@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from ..fields import Penalty, Share, Temperature
 from .response_tool_types import (
     AllowedChoice,
     CustomChoice,
@@ -221,16 +222,16 @@ class ResponseRequest(Struct):
     context_management: Any = None
     max_tool_calls: int | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     service_tier: str | None = None
-    user: Any = None
+    user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: Any = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
     access_programs: Any = None
     background_options: Any = None
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from ..fields import AtLeastOne, Bias, Penalty, Share, Temperature
+
 
 class TextPart(Struct, tag="text"):
     """Text."""
@@ -212,7 +214,7 @@ class ChatCompletionRequest(Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     reasoning_effort: ReasoningEffort | None = None
-    n: int | None = None
+    n: AtLeastOne | None = None
     stop: str | list[str] | None = None
     response_format: ResponseFormat | None = None
     modalities: list[str] | None = None
@@ -225,22 +227,22 @@ class ChatCompletionRequest(Struct):
     function_call: Any = None
     web_search_options: Any = None
     parallel_tool_calls: bool | None = None
-    temperature: Any = None
-    top_p: Any = None
-    presence_penalty: Any = None
-    frequency_penalty: Any = None
-    logit_bias: Any = None
-    seed: Any = None
-    prediction: Any = None
-    verbosity: Any = None
-    service_tier: Any = None
-    store: Any = None
-    metadata: Any = None
-    user: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: Any = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Bias] | None = None
+    seed: int | None = None
+    prediction: dict[str, Any] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
     moderation: Any = None
     project_id: str | None = None
     session_id: str | None = None

@@ -84,7 +84,6 @@ def test_text_is_verbatim():
     [
         ([], "messages"),
         ([message("user", "")], "messages"),
-        ([message("user", "q"), message("assistant", "a")], "messages"),
         ([message("user", "q"), {"role": "tool", "content": "r"}], "messages[1]"),
         (
             [message("assistant", None) | {"tool_calls": [{}]}, message("user", "q")],
