@@ -380,16 +380,6 @@ def test_unknown_model_is_not_found(ask, model):
     assert model.requests == []
 
 
-def test_no_model_is_a_bad_request(client):
-    with pytest.raises(openai.BadRequestError) as error:
-        client.post(
-            "/chat/completions",
-            body={"messages": [{"role": "user", "content": "hi"}]},
-            cast_to=object,
-        )
-    assert error.value.param == "model"
-
-
 def test_wrong_field_is_named(client):
     with pytest.raises(openai.BadRequestError) as error:
         client.chat.completions.create(model="sonnet", messages=[{"role": "x"}])
