@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from asyncio import Future
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -81,6 +82,7 @@ class BodyHandler(APIHandler):
     _bodies: Bodies
     _refusal: HTTPError | None = None
     _most_bytes = 0
+    _body_is_read = False
 
     def bound_body(self, bodies: Bodies, most_bytes: int) -> None:
         """Say how large the body may be; before `prepare`."""
@@ -131,6 +133,14 @@ class BodyHandler(APIHandler):
         if self._refusal is not None:
             self.held.release()
 
+    def flush(self, include_footers: bool = False) -> Future[None]:
+        """Say in the headers that the connection ends, where it will."""
+        if not self._headers_written and not self._body_is_read:
+            # Tornado hangs up after an answer that comes before the whole request,
+            # and a client that did not know would send its next one into the void.
+            self.set_header("Connection", "close")
+        return super().flush(include_footers)
+
     def on_finish(self) -> None:
         """Count the body no longer."""
         super().on_finish()
@@ -144,6 +154,7 @@ class BodyHandler(APIHandler):
     def _with_body(
         self, method: Callable[..., Awaitable[None] | None], *args: Any, **kwargs: Any
     ) -> Awaitable[None] | None:
+        self._body_is_read = True
         if self._refusal is not None:
             raise self._refusal
         self.request.body = self.held.take()

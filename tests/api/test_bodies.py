@@ -133,3 +133,21 @@ def test_what_is_not_ours_takes_no_large_bodies_alone(bounded, model):
         sending(bounded, 50 * MIB, path="/login"),
     ):
         assert server.memory_info().rss - before < 25 * MIB
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "GET", "url": "models/%9b"},  # which is refused before `prepare`
+        {"method": "POST", "url": CHAT, "headers": {"Expect": "100-continue"}},
+    ],
+)
+def test_who_is_answered_before_the_body_is_told_that_the_connection_ends(
+    bounded, model, options
+):
+    with http(bounded, key="wrong") as client:
+        response = client.request(**options)
+        assert response.status_code in (400, 401)
+        assert response.headers["Connection"] == "close"
+        response = client.get("models")
+        assert "Connection" not in response.headers
