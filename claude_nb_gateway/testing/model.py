@@ -328,8 +328,13 @@ class _Messages(web.RequestHandler):
             self.request.path, dict(self.request.headers), body
         )
         reply = self.model.answer(self.record)
-        with contextlib.suppress(asyncio.CancelledError, StreamClosedError):
-            await self._answer(self.record, reply)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._answer(self.record, reply)
+        except StreamClosedError:
+            # The write noticed it first, and Tornado then does not call
+            # `on_connection_close` any more.
+            self.record.abandoned.set()
 
     async def _answer(self, record: RecordedRequest, reply: Reply) -> None:
         if reply.hang == "before":

@@ -65,3 +65,14 @@ def test_requests_are_recorded(model):
 def test_waiting_for_a_request_that_never_comes_is_bounded():
     with ModelServer() as model, pytest.raises(TimeoutError):
         model.wait_for_request(timeout=0.01)
+
+
+@pytest.mark.parametrize("pieces", [1, 200, 5000])
+def test_client_that_goes_away_is_noticed(model, pieces):
+    body = {"model": "claude-x", "messages": [QUESTION], "stream": True}
+    for _ in range(10):
+        model.reset()
+        model.script(Reply(["word "] * pieces, delay_seconds=0.0002, hang="after"))
+        with httpx2.stream("POST", f"{model.url}/v1/messages", json=body) as response:
+            next(response.iter_bytes())
+        assert model.requests[0].abandoned.wait(10)
