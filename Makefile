@@ -41,11 +41,12 @@ lab: $(VENV)/.lab ## JupyterLab with the gateway
 	$(BIN)/jupyter lab $(AS_ROOT)
 
 demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
-	$(BIN)/jupyter lab $(AS_ROOT) --GatewayApp.demo=True \
+	@mkdir -p build/demo && cp -R notebooks build/demo/  # the checkout stays as it is
+	$(BIN)/jupyter lab $(AS_ROOT) --GatewayApp.demo=True --ServerApp.root_dir=build/demo \
 		--LabApp.default_url=/lab/tree/notebooks/01-tour.ipynb
 
 test: $(VENV)/.dev ## all tests but the slow ones: real CLI, real server, stand-in model
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-soak: $(VENV)/.dev ## the slow ones: killed servers, thousands of requests
 	$(BIN)/python -m pytest -m soak -s tests

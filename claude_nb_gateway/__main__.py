@@ -6,11 +6,16 @@ import sys
 
 
 def main() -> None:
-    """Run the gateway, or its command `key`, which needs nothing of a server."""
-    if sys.argv[1:2] == ["key"]:
-        from .keyapp import KeyApp
+    """Run the gateway, or one of its commands, which need nothing of a server."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name == "key":
+        from .commands.key import KeyApp
 
         KeyApp.launch_instance(sys.argv[2:])
+    elif name in ("login", "logout", "status"):
+        from .commands.login import LoginApp
+
+        LoginApp.launch_instance(sys.argv[2:], command=name)
     else:
         from .app import GatewayApp
 

@@ -23,7 +23,7 @@ from tornado.routing import Matcher, Rule
 from traitlets import Bool, Float, Instance, Integer, default
 
 from .activity import Activity
-from .api.access_log import with_known_methods
+from .api.access_log import access_log
 from .api.base import (
     GatewayHandler,
     KeyElsewhereHandler,
@@ -52,6 +52,8 @@ from .api.sessions import (
     SessionHandler,
     SessionsHandler,
 )
+from .claude.failures import LOGIN
+from .claude.login import is_logged_in
 from .claude.manager import CLIManager
 from .claude.models import ModelCatalog
 from .compactions import Compactions
@@ -61,6 +63,7 @@ from .connection import (
     remove_stale_connections,
     write_connection,
 )
+from .errors import CLINotFound
 from .hub import under_hub
 from .images import ImageFetcher
 from .kernels import Kernels
@@ -135,6 +138,7 @@ class GatewayApp(ExtensionApp):
     description = "An OpenAI-compatible gateway over the Claude Code CLI."
     examples = (
         "jupyter claude-gateway                          # on 127.0.0.1:8000\n"
+        "jupyter claude-gateway login                    # log Claude Code in\n"
         "jupyter claude-gateway key create --name chat   # a key that opens /v1 alone"
     )
     extension_url = "/v1/models"
@@ -312,6 +316,7 @@ class GatewayApp(ExtensionApp):
         self.sockets: set[ResponsesSocket] = set()
         self.known_paths: list[str] = []
         self._opening: asyncio.Task[None] | None = None
+        self._login_check: asyncio.Task[None] | None = None
         self._activity: Activity | None = None
         self._demo_model: ModelServer | None = None
         self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
@@ -396,7 +401,7 @@ class GatewayApp(ExtensionApp):
         await self._tell_kernels()
         assert serverapp.web_app is not None
         settings = serverapp.web_app.settings
-        settings["log_function"] = with_known_methods(settings["log_function"])
+        settings["log_function"] = access_log(settings["log_function"])
         times = settings["last_activity_times"]
         self._activity = Activity(times, lambda: self.current_activity() is not None)
         self._activity.start()
@@ -404,12 +409,18 @@ class GatewayApp(ExtensionApp):
             print(self.connection.to_json(), flush=True)
             loop = asyncio.get_running_loop()
             loop.add_reader(sys.stdin.fileno(), self._stdin_readable)
+        elif self.standalone and not self.demo:
+            # An extension starts nothing before the first request comes.
+            self._login_check = asyncio.create_task(self._warn_of_login())
         self._greet()
 
     async def stop_extension(self) -> None:
         """End every CLI process."""
         if self._activity is not None:
             self._activity.stop()
+        if self._login_check is not None:
+            self._login_check.cancel()
+            await asyncio.wait([self._login_check])
         with contextlib.suppress(OSError):
             await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
@@ -445,6 +456,21 @@ class GatewayApp(ExtensionApp):
                 root,
                 held,
             )
+
+    async def _warn_of_login(self) -> None:
+        """Say what requests would be told, before one comes."""
+        manager = self.manager
+        try:
+            found = await is_logged_in(
+                manager.find_cli(),
+                manager.environment(),
+                timeout_seconds=manager.control_timeout_seconds,
+            )
+        except (CLINotFound, OSError) as error:
+            self.log.warning("%s", error)
+        else:
+            if found is False:
+                self.log.warning("%s", LOGIN)
 
     async def _tell_kernels(self) -> None:
         try:

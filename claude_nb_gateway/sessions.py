@@ -149,7 +149,7 @@ class Sessions(LoggingConfigurable):
     async def rename(
         self, record: SessionRecord, project: Project | None, title: str
     ) -> SessionRecord:
-        """Give the session a title, which `claude --resume` shows too."""
+        """Give the session a title, which Claude Code shows too."""
         updated = await self.store.update_session(record.id, title=title)
         if updated is None:
             raise SessionNotFound(record.id)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.metadata import version
+
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
 from traitlets import default
 
 #: Of a body for what is not ours, where the gateway stands alone; ours has its own
 #: bounds (see `api.bodies`).
 MOST_FOREIGN_BODY_BYTES = 64 * 2**10
+
+
+#: Of Jupyter's start, which no method gives: it speaks of kernels.
+HOW_TO_STOP = "Use Control-C to stop this server"
 
 
 class StandaloneServer(ServerApp):
@@ -39,3 +47,36 @@ class StandaloneServer(ServerApp):
     @default("no_browser_open_file")
     def _default_no_browser_open_file(self) -> bool:
         return True
+
+    def init_logging(self) -> None:
+        """Leave out of the log what is about notebooks."""
+        super().init_logging()
+        self.log.addFilter(_without_kernels)
+
+    def running_server_info(self, kernel_count: bool = True) -> str:
+        """Say where the gateway is, and how one is let in; there are no kernels."""
+        about = f"Claude gateway {version('claude_nb_gateway')} answers at"
+        base = url_path_join(self.connection_url, "v1")
+        key = "API key: the server's token, which `jupyter server list` shows."
+        if getattr(self.starter_app, "keyless", False):
+            key = "Clients on this machine need no API key."
+        projects = f"Projects are directories below {self.root_dir}."
+        return f"{about} {base}\n{key}\n{projects}"
+
+    def _find_http_port(self) -> None:
+        try:
+            super()._find_http_port()
+        except SystemExit:
+            self.log.critical(
+                "Perhaps a gateway runs there already (`jupyter server list` shows "
+                "yours): use that one, stop it, or start this one on another port: "
+                "`jupyter claude-gateway --port=%d`.",
+                self.port + 1,
+            )
+            raise
+
+
+def _without_kernels(record: logging.LogRecord) -> bool:
+    if str(record.msg).startswith(HOW_TO_STOP):
+        record.msg = f"{HOW_TO_STOP}."
+    return True

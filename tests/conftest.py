@@ -101,11 +101,14 @@ def cli_environment(model: ModelServer, tmp_path, monkeypatch):
 
 @pytest.fixture
 async def make(cli_environment):
-    """Make managers of CLI processes in this process; they are shut down."""
+    """Make managers of CLI processes in this process; they are shut down.
+
+    They keep no spares unless told to: to start a process takes a second of a core.
+    """
     managers = []
 
     def make(**config):
-        manager = CLIManager(**config)
+        manager = CLIManager(**{"spare_processes": 0, **config})
         managers.append(manager)
         return manager
 

@@ -126,6 +126,38 @@ def test_taken_port_is_an_error(tmp_path):
         ended = start_and_fail(tmp_path, f"--port={port}")
     assert ended.returncode == 1
     assert f"port {port} is not available" in ended.stderr
+    assert f"jupyter claude-gateway --port={port + 1}" in ended.stderr
+
+
+NO_KEY = {"ANTHROPIC_API_KEY": ""}
+
+
+def test_alone_it_says_where_it_is_and_that_the_login_is_missing(tmp_path, model):
+    with running_gateway(
+        tmp_path, model.url, command=STANDALONE, env=NO_KEY
+    ) as gateway:
+        log = gateway.wait_for_log("jupyter claude-gateway login")
+    assert f"answers at {gateway.base_url}\n" in log
+    assert "need no API key" in log
+    for word in ("token=", "notebook", "kernel"):
+        assert word not in log
+
+
+def test_one_error_of_the_model_is_one_line_of_the_log(tmp_path, model):
+    with (
+        running_gateway(tmp_path, model.url, command=STANDALONE) as gateway,
+        client_of(gateway) as client,
+    ):
+        client.models.list()
+        before = len(gateway.log)
+        model.script(Reply(status=529, error_type="overloaded_error", message="busy"))
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(**QUESTION)
+        gateway.stop()
+    (line,) = [each for each in gateway.log[before:] if each.startswith(("[W", "[E"))]
+    assert "503 POST /v1/chat/completions" in line
+    assert "overloaded" in line
+    assert "busy" in line
 
 
 def test_alone_with_require_auth_a_key_is_needed(tmp_path, model):

@@ -244,7 +244,7 @@ async def test_idle_sessions_give_way_to_new_conversations(make, numbered):
 
 
 async def test_old_conversations_give_way_to_spares(make, numbered):
-    manager = make(max_processes=4)
+    manager = make(spare_processes=2, max_processes=4)
     for number in range(5):
         await run(manager, f"question {number}")
     await until(lambda: len(manager._spares) == 2 and not manager._line.starting)
@@ -254,7 +254,7 @@ async def test_old_conversations_give_way_to_spares(make, numbered):
 
 
 async def test_with_two_places_one_is_for_a_conversation(make, numbered):
-    manager = make(max_processes=2)
+    manager = make(spare_processes=2, max_processes=2)
     await run(manager, "one")
     await until(lambda: len(manager._spares) == 1 and not manager._line.starting)
     await run(manager, "one", "answer 1", "two")

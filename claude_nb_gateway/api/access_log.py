@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
+from jupyter_server.log import log_request
+from jupyter_server.prometheus.log_functions import prometheus_log_method
 from tornado.web import RequestHandler
+
+from ..errors import GatewayError
+from .errors import APIError
 
 #: Stands for whatever else a client puts where the method of a request is.
 UNKNOWN_METHOD = "UNKNOWN"
@@ -12,16 +18,49 @@ UNKNOWN_METHOD = "UNKNOWN"
 Log = Callable[[RequestHandler], None]
 
 
-def with_known_methods(log: Log) -> Log:
-    """`log` for requests with methods that there are.
+def access_log(log: Log) -> Log:
+    """`log`, for requests with methods that there are, and errors on one line.
 
     Jupyter counts requests by method: each that a client makes up would be a line of
-    ``/metrics``, and its memory, for ever.
+    ``/metrics``, and its memory, for ever. Of an error it logs the headers and the
+    request, and Tornado the request and the error.
     """
+    own = log.func if isinstance(log, functools.partial) else log
+    keywords = log.keywords if isinstance(log, functools.partial) else {}
+    is_jupyters = own is log_request
 
     def logged(handler: RequestHandler) -> None:
         if handler.request.method not in handler.SUPPORTED_METHODS:
             handler.request.method = UNKNOWN_METHOD
-        log(handler)
+        told = getattr(handler, "told_error", None)
+        if told is None or not is_jupyters:
+            log(handler)
+        if told is not None:
+            _log_told(handler, told)
+            if is_jupyters and keywords.get("record_prometheus_metrics", True):
+                prometheus_log_method(handler)  # type: ignore[no-untyped-call]
 
     return logged
+
+
+def description(error: APIError) -> str:
+    """What to log of an error: also what its client is not told."""
+    cause = error.__cause__
+    if isinstance(cause, GatewayError) and cause.detail:
+        return f"{type(cause).__name__}: {cause} {cause.detail}"
+    return error.body.message
+
+
+def _log_told(handler: RequestHandler, told: APIError) -> None:
+    request = handler.request
+    who = getattr(handler.current_user, "username", "")
+    handler.log.warning(  # type: ignore[attr-defined]
+        "%d %s %s (%s@%s) %.2fms: %s",
+        handler.get_status(),
+        request.method,
+        request.path,
+        who,
+        request.remote_ip,
+        1e3 * request.request_time(),
+        description(told),
+    )

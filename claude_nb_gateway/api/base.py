@@ -11,6 +11,7 @@ import re
 import uuid
 from asyncio import Future
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -125,6 +126,8 @@ class GatewayHandler(BodyHandler):
     endpoint: str | None = None
     client_gone = False
     failed_midway = False
+    #: The error that the request was answered with.
+    told_error: APIError | None = None
     #: The scoped key that the request came with.
     key: KeyRecord | None = None
     #: The kernel whose key the request came with.
@@ -238,6 +241,18 @@ class GatewayHandler(BodyHandler):
         if status_code == 405:
             self.set_header("Allow", ", ".join(self._methods()))
         self.send_error_body(exception, status_code)
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Leave an error that the client is told to the line of its request."""
+        if isinstance(value, APIError):
+            self.told_error = value
+        else:
+            super().log_exception(typ, value, tb)
 
     def send_error_body(self, exception: BaseException | None, status: int) -> None:
         """Finish with the error as JSON, in the shape of the API."""
@@ -393,7 +408,6 @@ class GatewayHandler(BodyHandler):
         try:
             found = await self.gateway.keyring.check(self._bearer())
         except StoreUnavailable as error:
-            self.log.warning("keys: %s %s", error, error.detail)
             raise api_error(error) from error
         if isinstance(found, str):
             text = f"Invalid API key: {found}"

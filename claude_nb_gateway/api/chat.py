@@ -17,7 +17,7 @@ class ChatCompletionsHandler(AnsweringHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the conversation in the body."""
-        with self.only_for_its_reader(), http_errors(self.log):
+        with self.only_for_its_reader(), http_errors():
             request = await self.decoded(decode_request)
             self.report_ignored(fields_without_effect(request))
             stop = stop_sequences(request.stop)

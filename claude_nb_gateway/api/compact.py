@@ -36,7 +36,7 @@ class CompactHandler(ResponsesHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Make the conversation in the body short."""
-        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(decode_compact_request)
             self.report_ignored(COMPACT.sent_without_effect(request))
             self.send_json(await self._compacted(request))

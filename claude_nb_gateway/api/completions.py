@@ -17,7 +17,7 @@ class CompletionsHandler(AnsweringHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the prompt in the body."""
-        with self.only_for_its_reader(), http_errors(self.log):
+        with self.only_for_its_reader(), http_errors():
             request = await self.decoded(COMPLETION.decode)
             check_stream_options(request)
             self.report_ignored(COMPLETION.sent_without_effect(request))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from http.client import responses
 
@@ -118,13 +117,11 @@ def api_error(error: GatewayError) -> APIError:
 
 
 @contextlib.contextmanager
-def http_errors(log: logging.Logger) -> Iterator[None]:
-    """Turn our errors into their HTTP form, what concerns the operator logged."""
+def http_errors() -> Iterator[None]:
+    """Turn our errors into their HTTP form."""
     try:
         yield
     except GatewayError as error:
-        if error.detail:
-            log.warning("%s: %s %s", type(error).__name__, error, error.detail)
         raise api_error(error) from error
     except RecursionError:
         raise APIError(

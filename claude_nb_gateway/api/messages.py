@@ -48,7 +48,7 @@ class MessagesHandler(AnthropicHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the messages in the body."""
-        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(MESSAGES.decode)
             ignored = MESSAGES.sent_without_effect(request)
             self.report_ignored([*ignored, *tools_left_out(request)])
@@ -72,7 +72,7 @@ class CountTokensHandler(AnthropicHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Count the tokens of the messages in the body."""
-        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(COUNT_TOKENS.decode)
             ignored = COUNT_TOKENS.sent_without_effect(request)
             self.report_ignored([*ignored, *tools_left_out(request)])

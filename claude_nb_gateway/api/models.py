@@ -40,7 +40,7 @@ class ModelsHandler(GatewayHandler):
     @allowed_to("read")
     async def get(self) -> None:
         """List every name that a request may use as `model`."""
-        with http_errors(self.log):
+        with http_errors():
             await self.check_project_in_path()
             catalog = await self.gateway.manager.catalog()
             if ANTHROPIC_HEADER in self.request.headers:
@@ -60,7 +60,7 @@ class ModelHandler(GatewayHandler):
     @allowed_to("read")
     async def get(self, name: str) -> None:
         """Describe the model `name`, or 404."""
-        with http_errors(self.log):
+        with http_errors():
             await self.check_project_in_path()
             catalog = await self.gateway.manager.catalog()
             catalog.resolve(name)

@@ -49,13 +49,13 @@ class ProjectHandler(BaseProjectHandler):
     @allowed_to("read")
     async def get(self, reference: str) -> None:
         """Describe the project."""
-        with http_errors(self.log):
+        with http_errors():
             await self.send_project(await self.project(reference))
 
     @allowed_to("write")
     async def patch(self, reference: str) -> None:
         """Change what the body names."""
-        with http_errors(self.log):
+        with http_errors():
             request = UPDATE_PROJECT.decode(self.request.body)
             check_fields(name=request.name, description=request.description)
             self.caller.require(Resource.PROJECT, Action.CHANGE)
@@ -79,7 +79,7 @@ class ProjectHandler(BaseProjectHandler):
     @allowed_to("write")
     async def delete(self, reference: str) -> None:
         """Forget the project, and remove its files if that is asked twice."""
-        with http_errors(self.log):
+        with http_errors():
             self.check_query("files", "confirm")
             self.caller.require(Resource.PROJECT, Action.DELETE)
             project = await self.project(reference)
@@ -130,7 +130,7 @@ class ProjectsHandler(BaseProjectHandler):
     @allowed_to("read")
     async def get(self) -> None:
         """List the projects below the server's root, the newest first."""
-        with http_errors(self.log):
+        with http_errors():
             limit, after, _ = self.page()
             await self.gateway.sessions.settle()
             records, more = await self._records(limit, after)
@@ -148,7 +148,7 @@ class ProjectsHandler(BaseProjectHandler):
     @allowed_to("write")
     async def post(self) -> None:
         """Make a directory a project, and the directory if it is missing."""
-        with http_errors(self.log):
+        with http_errors():
             request = CREATE_PROJECT.decode(self.request.body)
             texts = check_fields(name=request.name, description=request.description)
             project = await self.gateway.projects.create(

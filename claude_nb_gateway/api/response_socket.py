@@ -29,6 +29,7 @@ from ..openai.socket_types import (
     SocketErrorBody,
 )
 from ..responses import StoredResponse
+from .access_log import description
 from .answering import Stream, Wire
 from .base import KERNEL_USER, LOCAL_USER, allowed_to
 from .errors import APIError, error_of, http_errors
@@ -287,7 +288,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._told, self._said, self.failed_midway = {}, {}, False
         status = 200
         try:
-            with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+            with self.only_for_its_reader(), http_errors(), named_as(NAMES):
                 await self._check_key_again()
                 await self._respond_to(message)
         except WebSocketClosedError:
@@ -339,7 +340,9 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
     async def _send_error(self, error: Exception) -> int:
         """Write the `error` event of what went wrong; returns its status."""
         status = error.status_code if isinstance(error, HTTPError) else 500
-        if status >= 500 and not isinstance(error, APIError):
+        if isinstance(error, APIError):
+            self.log.warning("websocket: %d %s", status, description(error))
+        elif status >= 500:
             self.log.error("websocket: %s", error, exc_info=error)
         body = error_of(error, status)
         event = SocketError(

@@ -55,7 +55,7 @@ class ResponsesHandler(AnsweringHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the input in the body."""
-        with self.only_for_its_reader(), http_errors(self.log), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(decode_response_request)
             await self.respond(request, len(self.request.body))
 
@@ -220,7 +220,7 @@ class ResponseHandler(GatewayHandler):
     @allowed_to("read")
     async def get(self, response_id: str) -> None:
         """Give the response as it is now."""
-        with http_errors(self.log):
+        with http_errors():
             if self.get_query_argument("stream", "false") == "true":
                 raise InvalidRequest(
                     "`stream`: A response cannot be streamed again: leave it out.",
@@ -232,7 +232,7 @@ class ResponseHandler(GatewayHandler):
     @allowed_to("write")
     async def delete(self, response_id: str) -> None:
         """Forget the response."""
-        with http_errors(self.log):
+        with http_errors():
             self.gateway.responses.delete(response_id, self.principal)
             self.send_json(ResponseDeleted(response_id))
 
@@ -243,7 +243,7 @@ class CancelResponseHandler(GatewayHandler):
     @allowed_to("execute")
     async def post(self, response_id: str) -> None:
         """Stop it."""
-        with http_errors(self.log):
+        with http_errors():
             cancel = self.gateway.responses.cancel
             self.send_json(await cancel(response_id, self.principal))
 
@@ -254,7 +254,7 @@ class InputItemsHandler(GatewayHandler):
     @allowed_to("read")
     async def get(self, response_id: str) -> None:
         """List the items, the last first."""
-        with http_errors(self.log):
+        with http_errors():
             stored = self.gateway.responses.get(response_id, [self.principal])
             items = [
                 {"id": f"item_{response_id[-16:]}_{index}", **item}

@@ -24,7 +24,7 @@ class SessionsHandler(GatewayHandler):
     @allowed_to("read")
     async def get(self) -> None:
         """List the sessions, the last used first; `project` names that of a project."""
-        with http_errors(self.log):
+        with http_errors():
             limit, after, ascending = self.page("project")
             await self.gateway.sessions.settle()
             project = None
@@ -46,7 +46,7 @@ class SessionsHandler(GatewayHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Make a session; its first turn begins its conversation."""
-        with http_errors(self.log):
+        with http_errors():
             request = CREATE_SESSION.decode(self.request.body)
             models = self.gateway.manager.models
             if request.model is not None and models.loaded:
@@ -71,7 +71,7 @@ class SessionHandler(GatewayHandler):
     @allowed_to("read")
     async def get(self, session_id: str) -> None:
         """Give the session with its messages."""
-        with http_errors(self.log):
+        with http_errors():
             await self.gateway.sessions.settle()
             sessions = self.gateway.sessions
             record, project = await sessions.get(self.caller, session_id, Action.READ)
@@ -81,7 +81,7 @@ class SessionHandler(GatewayHandler):
     @allowed_to("execute")
     async def patch(self, session_id: str) -> None:
         """Give it another title."""
-        with http_errors(self.log):
+        with http_errors():
             request = UPDATE_SESSION.decode(self.request.body)
             title = check_fields(title=request.title)["title"]
             sessions = self.gateway.sessions
@@ -92,7 +92,7 @@ class SessionHandler(GatewayHandler):
     @allowed_to("execute")
     async def delete(self, session_id: str) -> None:
         """Forget it, and remove its transcript."""
-        with http_errors(self.log):
+        with http_errors():
             sessions = self.gateway.sessions
             record, project = await sessions.get(self.caller, session_id, Action.DELETE)
             await sessions.delete(record, project)
@@ -105,7 +105,7 @@ class InterruptHandler(GatewayHandler):
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
         """Stop it; its request is answered with what the model had said."""
-        with http_errors(self.log):
+        with http_errors():
             sessions = self.gateway.sessions
             record, _ = await sessions.get(self.caller, session_id, Action.INTERRUPT)
             stopped = await self.gateway.manager.interrupt(record.id)
@@ -118,7 +118,7 @@ class ForkHandler(GatewayHandler):
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
         """Make a session that begins with this one's conversation as it stands."""
-        with http_errors(self.log):
+        with http_errors():
             request = FORK_SESSION.decode(self.request.body or b"{}")
             title = check_fields(title=request.title)["title"]
             sessions = self.gateway.sessions

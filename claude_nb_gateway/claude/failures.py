@@ -23,14 +23,15 @@ HOPELESS = frozenset({400, 401, 403, 404, 413, 422})
 
 LOGIN = (
     "The Claude Code CLI on the server is not logged in. On that machine run "
-    "`claude` and then /login, or set ANTHROPIC_API_KEY before starting the server."
+    "`jupyter claude-gateway login`, or set ANTHROPIC_API_KEY before starting the "
+    "server."
 )
 
 # The words are those by which clients decide whether to try again, or to cut.
 MEANINGS = {
     401: "The model's API refused the server's credentials: an invalid API key, or a "
-    "login that has ended. Log the Claude Code CLI in again on the server, or correct "
-    "its ANTHROPIC_API_KEY.",
+    "login that has ended. On the server run `jupyter claude-gateway login`, or "
+    "correct its ANTHROPIC_API_KEY.",
     403: "The model's API does not allow the server's account to do this.",
     404: "The model's API does not know this model, or the account may not use it.",
     413: "The request is too large for the model's API: send less text or fewer "

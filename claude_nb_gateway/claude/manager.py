@@ -245,6 +245,16 @@ class CLIManager(LoggingConfigurable):
         """The absolute path of the CLI; raises CLINotFound if there is none."""
         return locations.find_cli(self.cli_path)
 
+    def environment(self, boot: Boot = PLAIN) -> dict[str, str]:
+        """The environment of a CLI process that is started for `boot`."""
+        return command.child_environment(
+            os.environ,
+            extra=self.cli_env,
+            max_retries=self.api_max_retries,
+            secrets=self.hidden_env,
+            boot=boot,
+        )
+
     @contextlib.asynccontextmanager
     async def session(
         self,
@@ -721,13 +731,7 @@ class CLIManager(LoggingConfigurable):
         guarded = await self._guarded() if boot.profile.directory else None
         process = await CLIProcess.start(
             command.command_for(self.find_cli(), boot, guarded),
-            env=command.child_environment(
-                os.environ,
-                extra=self.cli_env,
-                max_retries=self.api_max_retries,
-                secrets=self.hidden_env,
-                boot=boot,
-            ),
+            env=self.environment(boot),
             cwd=boot.profile.directory or await self._chat_directory(boot),
             line_limit_bytes=self.line_limit_bytes,
             grace_seconds=self.close_grace_seconds,

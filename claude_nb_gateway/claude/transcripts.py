@@ -2,7 +2,7 @@
 
 ``$CLAUDE_CONFIG_DIR/projects/<directory, punctuation as ->/<session id>.jsonl``, one
 JSON object a line. What they mean is read by the package claude-agent-sdk; `claude
---resume` opens the same conversations.
+--resume ID` opens the same conversations.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Transcripts:
             return None
 
     def rename(self, directory: str, session_id: str, title: str) -> None:
-        """Let `claude --resume` list the session by `title`."""
+        """Have Claude Code show the session by `title`."""
         from claude_agent_sdk import rename_session_via_store
 
         if title.strip() and self._files.path(directory, session_id).exists():

@@ -10,6 +10,9 @@ import pytest
 from .model import ModelServer
 from .server import STANDALONE, Gateway, running_gateway
 
+# Tests ask for many systems once each, for which a prepared process is a waste.
+FEW_SPARES = ("--CLIManager.spare_processes=1", "--CLIManager.max_spare_processes=1")
+
 
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[ModelServer]:
@@ -30,7 +33,7 @@ def _gateway(
     model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("extension")
-    with running_gateway(directory, model_server.url) as gateway:
+    with running_gateway(directory, model_server.url, *FEW_SPARES) as gateway:
         yield gateway
 
 
@@ -46,7 +49,7 @@ def _standalone_gateway(
 ) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("standalone")
     with running_gateway(
-        directory, model_server.url, command=STANDALONE
+        directory, model_server.url, *FEW_SPARES, command=STANDALONE
     ) as standalone_gateway:
         yield standalone_gateway
 

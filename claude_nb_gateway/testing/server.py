@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ EXTENSION = ("server", "--no-browser")
 # What would tell the server, its CLI or its kernels of the world of the test run.
 FOREIGN = ("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI", "PYTEST")
 
-_READY = re.compile(r"OPENAI_BASE_URL=(\S+)")
+READY = "OPENAI_BASE_URL="
 
 
 @dataclass
@@ -40,6 +39,40 @@ class Gateway:
     base_url: str = ""
     key: str = KEY
     log: list[str] = field(default_factory=list)
+    _log_ended: bool = False
+    _log_grew: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait_for_log(self, words: str, timeout_seconds: float = 10.0) -> str:
+        """Wait until a line of the log holds `words`; returns the log so far.
+
+        Raises
+        ------
+        RuntimeError
+            None does, in time or before the server's end.
+        """
+
+        def logged() -> bool:
+            return any(words in line for line in self.log)
+
+        with self._log_grew:
+            self._log_grew.wait_for(
+                lambda: logged() or self._log_ended, timeout_seconds
+            )
+        log = "".join(self.log)
+        if not logged():
+            raise RuntimeError(f"{words!r} was not logged:\n{log}")
+        return log
+
+    def read_log(self) -> None:
+        """Keep what the server writes, to its end."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._log_grew:
+                self.log.append(line)
+                self._log_grew.notify_all()
+        with self._log_grew:
+            self._log_ended = True
+            self._log_grew.notify_all()
 
     @property
     def cli_processes(self) -> list[psutil.Process]:
@@ -81,7 +114,6 @@ def running_gateway(
     RuntimeError
         It did not start; the message is its log.
     """
-    log: list[str] = []
     process = subprocess.Popen(  # noqa: S603 - the arguments are the test's own
         [*JUPYTER, *command, "--allow-root", "--ServerApp.port=0", *options],
         env={**hermetic_environment(directory, model_url), **(env or {})},
@@ -90,15 +122,13 @@ def running_gateway(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    ready = threading.Event()
-    reader = threading.Thread(target=_read, args=(process, log, ready), daemon=True)
+    gateway = Gateway(process, directory)
+    reader = threading.Thread(target=gateway.read_log, daemon=True)
     reader.start()
     try:
-        ready.wait(START_SECONDS)
-        found = _READY.search("".join(log))
-        if found is None:
-            raise RuntimeError("the gateway did not start:\n" + "".join(log))
-        yield Gateway(process, directory, found[1], log=log)
+        log = gateway.wait_for_log(READY, START_SECONDS)
+        gateway.base_url = log.partition(READY)[2].split()[0]
+        yield gateway
     finally:
         process.terminate()
         try:
@@ -132,14 +162,3 @@ def hermetic_environment(directory: Path, model_url: str) -> dict[str, str]:
         **places,
         "JUPYTER_TOKEN": KEY,
     }
-
-
-def _read(
-    process: subprocess.Popen[str], log: list[str], ready: threading.Event
-) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        log.append(line)
-        if _READY.search(line):
-            ready.set()
-    ready.set()  # it has ended: no use in waiting on

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import logging
-import time
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,14 +20,11 @@ from .resources import chat, http, make_key, runtime_file
 _marks = itertools.count()
 
 
-def logged(gateway, seconds=10):
+def logged(gateway):
     """The log so far: up to a request that is made for that."""
     mark = f"mark-{next(_marks)}"
     httpx2.get(f"{gateway.base_url}/{mark}")
-    until = time.monotonic() + seconds
-    while not any(mark in line for line in gateway.log):
-        assert time.monotonic() < until
-    return "".join(gateway.log)
+    return gateway.wait_for_log(mark)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def prompts(model):
 async def test_nobody_is_served_under_the_prompt_of_another(
     make, model, slow_cli, tmp_path
 ):
-    manager = make(cli_path=slow_cli, max_processes=8)
+    manager = make(cli_path=slow_cli, spare_processes=2, max_processes=8)
     await run(manager, asked("A"))
     await until(lambda: len(list(tmp_path.glob("initialize-*"))) == 2)
     # One gets the plain spare, the other waits while a spare is bound to A.

@@ -74,7 +74,7 @@ async def spares(manager, count):
 
 
 async def test_spares_are_kept_after_the_first_request(make, model):
-    manager = make()
+    manager = make(spare_processes=2)
     await run(manager, question(system=("Be brief.",)))
     plain, prepared = await spares(manager, 2)
     assert plain.opening is None
@@ -89,7 +89,9 @@ async def test_spares_are_kept_after_the_first_request(make, model):
 
 
 async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
-    manager = make(max_spare_processes=2)  # the three may count as a burst
+    manager = make(
+        spare_processes=2, max_spare_processes=2
+    )  # the three may count as a burst
     await manager.catalog()
     await run(manager, question("one", system=("Be brief.",)))
     await spares(manager, 2)
@@ -104,7 +106,7 @@ async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
 
 async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model):
     model.script(Reply(["answer"]), Reply(["answer"]), Reply(["more"]))
-    manager = make()
+    manager = make(spare_processes=2)
     await run(manager, question("one", system=("Be brief.",)))
     await spares(manager, 2)
     await run(manager, question("one", system=("Be brief.",)))
@@ -123,7 +125,7 @@ async def test_spares_grow_with_demand(make):
 
 
 async def test_killed_spare_is_replaced(make):
-    manager = make()
+    manager = make(spare_processes=2)
     await run(manager)
     before = await spares(manager, 2)
     os.kill(before[0].process.pid, signal.SIGKILL)
@@ -135,7 +137,7 @@ async def test_killed_spare_is_replaced(make):
 
 async def test_idle_spares_are_culled(make):
     before = processes()
-    manager = make()
+    manager = make(spare_processes=2)
     await run(manager)
     await spares(manager, 2)
     manager.spare_idle_timeout_seconds = 0.1
@@ -146,7 +148,7 @@ async def test_idle_spares_are_culled(make):
 
 
 async def test_opening_that_was_refused_is_not_prepared(make, caplog):
-    manager = make()
+    manager = make(spare_processes=2)
     with pytest.raises(ModelNotFound):
         await run(manager, question(model="gpt-none"))
     assert [spare.opening for spare in await spares(manager, 2)] == [None, None]
@@ -154,7 +156,9 @@ async def test_opening_that_was_refused_is_not_prepared(make, caplog):
 
 
 async def test_process_for_who_has_just_given_up_is_not_lost(make):
-    manager = make(queue_timeout_seconds=0.0)  # one that starts is waited for still
+    manager = make(
+        spare_processes=2, queue_timeout_seconds=0.0
+    )  # one that starts is waited for still
     asked = asyncio.create_task(run(manager))
     await asyncio.sleep(0)
     assert manager._line
@@ -169,7 +173,7 @@ async def test_process_for_who_has_just_given_up_is_not_lost(make):
 
 
 async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
-    manager = make(spare_idle_timeout_seconds=0.1)
+    manager = make(spare_processes=2, spare_idle_timeout_seconds=0.1)
     asked = asyncio.create_task(run(manager))
     await asyncio.sleep(0)
     assert manager._line.starting
@@ -252,7 +256,7 @@ async def test_missing_cli_names_the_remedy(make):
 
 async def test_no_login_names_the_remedy(make):
     manager = make(cli_env={"ANTHROPIC_API_KEY": ""})
-    with pytest.raises(NotLoggedIn, match="/login"):
+    with pytest.raises(NotLoggedIn, match="jupyter claude-gateway login"):
         await run(manager)
 
 

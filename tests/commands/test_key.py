@@ -9,16 +9,17 @@ import time
 
 import pytest
 
+from claude_nb_gateway.commands.key import expiry, tool_names
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.keyapp import expiry, tool_names
 from claude_nb_gateway.store.keys import key_id, matches, refusal
+from claude_nb_gateway.store.store import Store
 from claude_nb_gateway.testing.server import hermetic_environment
 
-from .conftest import turn
+from ..store.conftest import turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
-COMMAND = [sys.executable, "-W", "error", "-m", "claude_nb_gateway.keyapp"]
+COMMAND = [sys.executable, "-W", "error", "-m", "claude_nb_gateway.commands.key"]
 DAY_SECONDS = 24 * 3600
 
 
@@ -36,9 +37,11 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def default_store(make, tmp_path):
+async def default_store(tmp_path):
     path = tmp_path / "data" / "claude_nb_gateway" / "gateway.db"
-    return make(f"sqlite:///{path}", busy_timeout_seconds=5)
+    store = Store(database_url=f"sqlite:///{path}")
+    yield store
+    await store.close()
 
 
 def refused(result):

@@ -16,12 +16,12 @@ import msgspec
 from jupyter_core.application import JupyterApp
 from traitlets import Bool, Unicode
 
-from .errors import GatewayError, InvalidRequest
-from .store.keys import new_key
-from .store.records import KeyRecord, Project, Tokens, new_project_id
-from .store.store import Store
+from ..errors import GatewayError, InvalidRequest
+from ..store.keys import new_key
+from ..store.records import KeyRecord, Project, Tokens, new_project_id
+from ..store.store import Store
+from .base import Command
 
-CONFIG_FILES = ("jupyter_server_config", "jupyter_claude_gateway_config")
 MAX_NAME_CHARACTERS = 64
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 #: No date so far away can be written down.
@@ -45,18 +45,10 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
-class StoreCommand(JupyterApp):
+class StoreCommand(Command):
     """A command on the database of the servers that have the same configuration."""
 
     classes = [Store]
-
-    def load_config_file(  # type: ignore[override]
-        self, suppress_errors: bool = True
-    ) -> None:
-        """Read what the servers read."""
-        for name in CONFIG_FILES:
-            self.config_file_name = name
-            super().load_config_file(suppress_errors=suppress_errors)
 
     def start(self) -> None:
         """Run; on trouble say in one line what it is and exit with status 1."""

@@ -1,0 +1,1 @@
+"""The commands of `jupyter claude-gateway` that need no server."""
