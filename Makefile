@@ -49,7 +49,8 @@ test: $(VENV)/.dev ## all tests but the slow ones: real CLI, real server, stand-
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-soak: $(VENV)/.dev ## the slow ones: killed servers, thousands of requests
-	$(BIN)/python -m pytest -m soak -s tests
+	$(BIN)/python -m pytest -m soak -n 2 --dist loadfile --ignore tests/soak
+	$(BIN)/python -m pytest -m soak -s tests/soak
 
 # The clients and what they need stay apart: some cannot be installed beside us, nor
 # beside each other. Their environments are kept by what is in them, for all checkouts.

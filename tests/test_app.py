@@ -80,6 +80,7 @@ def test_reloading_leaves_no_cli(tmp_path, model):
         assert gateway.process.poll() is None
 
 
+@pytest.mark.soak
 def test_installed_but_unused_it_starts_nothing(tmp_path, model):
     with running_gateway(tmp_path, model.url) as gateway:
         assert gateway.cli_processes == []
@@ -105,6 +106,7 @@ def start_and_fail(tmp_path, *options, env=()):
     )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("address", ["0.0.0.0", ""])
 def test_alone_beyond_loopback_it_does_not_start_without_a_key(tmp_path, address):
     ended = start_and_fail(tmp_path, f"--ServerApp.ip={address}", "--port=0")
@@ -112,6 +114,7 @@ def test_alone_beyond_loopback_it_does_not_start_without_a_key(tmp_path, address
     assert "--require-auth" in ended.stderr
 
 
+@pytest.mark.soak
 def test_alone_under_a_hub_it_does_not_start_without_a_key(tmp_path):
     env = {"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/", "JUPYTERHUB_USER": "ann"}
     ended = start_and_fail(tmp_path, "--port=0", env=env)
@@ -160,6 +163,7 @@ def test_one_error_of_the_model_is_one_line_of_the_log(tmp_path, model):
     assert "busy" in line
 
 
+@pytest.mark.soak
 def test_alone_with_require_auth_a_key_is_needed(tmp_path, model):
     with running_gateway(
         tmp_path, model.url, "--require-auth", command=STANDALONE
@@ -195,6 +199,7 @@ c.ServerApp.authorizer_class = ReadOnly
 """
 
 
+@pytest.mark.soak
 def test_authorizer_can_allow_reading_and_refuse_asking(tmp_path, model):
     config = tmp_path / "config"
     config.mkdir()
@@ -226,6 +231,7 @@ ChunkBuilder._content = content
 """
 
 
+@pytest.mark.soak
 def test_bug_in_mid_stream_is_an_error_and_no_silent_stop(tmp_path, model):
     config = tmp_path / "config"
     config.mkdir()
@@ -262,6 +268,7 @@ def test_demo_prints_a_line_to_paste(tmp_path):
     assert KEY in command
 
 
+@pytest.mark.soak
 def test_cli_that_is_missing_is_a_503(tmp_path, model):
     options = ("--CLIManager.cli_path=/nowhere/claude",)
     with (
@@ -325,6 +332,7 @@ def test_silent_stream_is_kept_alive(tmp_path, model):
     assert lines[-1] == "data: [DONE]"
 
 
+@pytest.mark.soak
 def test_runtime_files_are_gone_afterwards(tmp_path, model):
     with running_gateway(tmp_path, model.url) as gateway:
         with client_of(gateway) as client:
@@ -334,6 +342,7 @@ def test_runtime_files_are_gone_afterwards(tmp_path, model):
     assert left == []
 
 
+@pytest.mark.soak
 def test_strict_about_what_has_no_effect(tmp_path, model):
     option = "--GatewayApp.strict_parameters=True"
     with running_gateway(tmp_path, model.url, option) as gateway:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 
@@ -77,16 +78,19 @@ async def test_whitespace_that_clients_strip_does_not_matter(make, model):
     assert len(set(sessions(model))) == 1
 
 
+slow = functools.partial(pytest.param, marks=pytest.mark.soak)
+
+
 @pytest.mark.parametrize(
     ("texts", "options"),
     [
         (("other",), {}),
         (("one", "changed", "two"), {}),
-        (("changed", "answer 1", "two"), {}),
-        (("one",), {}),
+        slow(("changed", "answer 1", "two"), {}),
+        slow(("one",), {}),
         (("one", "answer 1", "two"), {"principal": "someone else"}),
-        (("one", "answer 1", "two"), {"model": "haiku"}),
-        (("one", "answer 1", "two"), {"effort": "low"}),
+        slow(("one", "answer 1", "two"), {"model": "haiku"}),
+        slow(("one", "answer 1", "two"), {"effort": "low"}),
     ],
 )
 async def test_what_is_not_a_continuation_gets_its_own_session(
@@ -99,6 +103,7 @@ async def test_what_is_not_a_continuation_gets_its_own_session(
     assert [text for _, text in numbered.requests[1].turns] == list(texts)
 
 
+@pytest.mark.soak
 async def test_branches_each_have_their_session(make, numbered):
     manager = make()
     await run(manager, "one")
@@ -111,6 +116,7 @@ async def test_branches_each_have_their_session(make, numbered):
     assert sessions(numbered)[3:] == [left, right]
 
 
+@pytest.mark.soak
 async def test_two_at_once_on_one_prefix_do_not_share(make, numbered):
     manager = make()
     await run(manager, "one")
@@ -158,6 +164,7 @@ async def test_killed_idle_session_is_replaced(make, numbered):
     assert len(set(sessions(numbered))) == 2
 
 
+@pytest.mark.soak
 async def test_session_that_dies_as_it_is_asked_is_replaced(make, numbered):
     manager = make(spare_processes=0)
     await run(manager, "one")
@@ -186,6 +193,7 @@ async def told(manager):
 RECOVERING = {"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "0"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("retries", "streamed"), [(0, False), (1, True)])
 async def test_stream_that_breaks_off_is_taken_up_where_it_ended(
     make, model, retries, streamed
@@ -197,6 +205,7 @@ async def test_stream_that_breaks_off_is_taken_up_where_it_ended(
     assert [r.body["stream"] for r in model.requests] == [True, streamed]
 
 
+@pytest.mark.soak
 async def test_stream_that_goes_on_differently_is_an_error(make, model):
     broken = Reply(["one ", "two "], drop_after=1, delay_seconds=0.05)
     model.script(broken, Reply(["something else"]))
@@ -231,6 +240,7 @@ async def test_idle_sessions_are_culled_by_age(make, numbered):
     await asyncio.to_thread(psutil.Process(session.process.pid).wait, 10)
 
 
+@pytest.mark.soak
 async def test_idle_sessions_give_way_to_new_conversations(make, numbered):
     manager = make(max_processes=2, spare_processes=0)
     for question in ("one", "two", "three"):
@@ -243,6 +253,7 @@ async def test_idle_sessions_give_way_to_new_conversations(make, numbered):
     assert anew != first
 
 
+@pytest.mark.soak
 async def test_old_conversations_give_way_to_spares(make, numbered):
     manager = make(spare_processes=2, max_processes=4)
     for number in range(5):
@@ -253,6 +264,7 @@ async def test_old_conversations_give_way_to_spares(make, numbered):
     assert sessions(numbered)[5] == sessions(numbered)[4]
 
 
+@pytest.mark.soak
 async def test_with_two_places_one_is_for_a_conversation(make, numbered):
     manager = make(spare_processes=2, max_processes=2)
     await run(manager, "one")
@@ -272,6 +284,7 @@ async def test_above_the_ceiling_requests_are_answered_in_order(make, model):
     assert len(manager._sessions) == 1
 
 
+@pytest.mark.soak
 async def test_spare_that_takes_the_last_slot_does_not_hold_up_a_request(
     make, numbered
 ):
@@ -282,6 +295,7 @@ async def test_spare_that_takes_the_last_slot_does_not_hold_up_a_request(
         assert await run(manager, "one") == "answer 1"
 
 
+@pytest.mark.soak
 async def test_no_slot_is_lost_to_those_who_gave_up_waiting(make, numbered):
     manager = make(max_processes=1, spare_processes=0, queue_timeout_seconds=0.05)
     async with manager.session():
@@ -319,6 +333,7 @@ async def test_interleaved_conversations_never_mix(make, model, count):
     assert len(set(sessions(model))) == count
 
 
+@pytest.mark.soak
 async def test_history_of_a_hundred_turns_is_seeded_in_order(make, model):
     texts = [f"text {i}" for i in range(101)]
     await run(make(), *texts)

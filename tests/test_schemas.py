@@ -78,6 +78,7 @@ def streams_of(process):
     return {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (0, 1)}
 
 
+@pytest.mark.soak
 async def test_answers_are_not_mixed_up_when_one_who_asks_has_gone(checker):
     asking = asyncio.create_task(mismatch(checker, TEXT, 1))
     await until(lambda: checker._line.locked())
@@ -108,6 +109,7 @@ PARENT = """
 """
 
 
+@pytest.mark.soak
 async def test_worker_ends_with_its_parent_though_it_is_busy():
     program = textwrap.dedent(PARENT) % WITHOUT_END
     parent = await asyncio.create_subprocess_exec(

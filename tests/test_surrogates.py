@@ -23,6 +23,7 @@ def test_only_halves_of_characters_are_replaced(text, mended):
     assert mended_json(text) == mended
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("piece", [r"\\", r"\ud83d", "x", r"\ud83d\ude00"])
 def test_large_texts_are_mended_in_no_time(piece):
     text = piece * (32 * 2**20 // len(piece))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -53,7 +54,9 @@ def description(error: APIError) -> str:
 
 def _log_told(handler: RequestHandler, told: APIError) -> None:
     request = handler.request
-    who = getattr(handler.current_user, "username", "")
+    who = ""
+    with contextlib.suppress(RuntimeError):  # Jupyter's, before anybody is let in
+        who = getattr(handler.current_user, "username", "")
     handler.log.warning(  # type: ignore[attr-defined]
         "%d %s %s (%s@%s) %.2fms: %s",
         handler.get_status(),

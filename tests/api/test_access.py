@@ -175,6 +175,7 @@ def preflight(gateway):
     )
 
 
+@pytest.mark.soak
 def test_page_of_an_allowed_origin_may_call(open_to_a_page):
     answer = preflight(open_to_a_page)
     assert answer.status_code == 200

@@ -56,6 +56,7 @@ def answer_of(connection):
     return int(head.split()[1]), head, json.loads(body)["error"]
 
 
+@pytest.mark.soak
 def test_bodies_without_a_key_are_not_kept(bounded, model):
     server = psutil.Process(bounded.process.pid)
     with contextlib.ExitStack() as stack:
@@ -81,6 +82,7 @@ def answered(client, status):
             return response
 
 
+@pytest.mark.soak
 def test_bodies_together_are_bounded(bounded, model):
     answers = {}
     deadline = time.monotonic() + 20
@@ -101,6 +103,7 @@ def test_bodies_together_are_bounded(bounded, model):
         assert error_of(answered(client, 400)) == (400, "invalid_json")
 
 
+@pytest.mark.soak
 def test_a_body_that_is_given_up_is_not_counted_any_more(bounded, model):
     for _ in range(3):
         with sending(bounded, 3 * MIB, bounded.key):

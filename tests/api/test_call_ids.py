@@ -51,6 +51,7 @@ def check_all_told(model, *texts):
     assert len(set(uses)) == len(uses)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("call_id", IDS)
 def test_the_same_id_in_each_turn(chat, model, call_id):  # noqa: F811
     rounds = [user("x"), called(call_id), result(call_id, "one")]
@@ -60,6 +61,7 @@ def test_the_same_id_in_each_turn(chat, model, call_id):  # noqa: F811
     check_all_told(model, "one", "two", "three")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("call_id", IDS)
 def test_the_same_id_for_calls_at_once(chat, model, call_id):  # noqa: F811
     results = [result(call_id, "one"), result(call_id, "two")]
@@ -74,6 +76,7 @@ def test_more_results_than_calls_are_refused(chat):  # noqa: F811
     assert error.value.param == "messages[4].tool_call_id"
 
 
+@pytest.mark.soak
 def test_a_model_that_gives_the_same_id_each_time(chat, model):  # noqa: F811
     messages = [user("weather?")]
     for leg in range(3):
@@ -86,6 +89,7 @@ def test_a_model_that_gives_the_same_id_each_time(chat, model):  # noqa: F811
     check_all_told(model, "result 0", "result 1", "result 2")
 
 
+@pytest.mark.soak
 def test_a_model_that_gives_the_same_id_at_once(chat, model):  # noqa: F811
     model.script(Reply(tool_uses=[ToolUse(NAME, id="c"), ToolUse(NAME, id="c")]))
     message = message_of(chat(user("weather?")))

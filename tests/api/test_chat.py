@@ -74,6 +74,7 @@ def test_parameters_without_effect_are_reported_in_a_header(client):
     assert content(response.parse()) == "hi"
 
 
+@pytest.mark.soak
 def test_every_delta_comes_as_it_is_made(ask, model):
     model.script(Reply([f"{i} " for i in range(20)], delay_seconds=0.1))
     arrivals = []
@@ -260,6 +261,7 @@ def bare_connection(gateway, stream, receive_buffer=None):
         yield connection
 
 
+@pytest.mark.soak
 def test_what_piles_up_behind_a_slow_client_is_merged(gateway, model):
     deltas = [f"{i:07d} " * 200 for i in range(5_000)]
     model.script(Reply(deltas))
@@ -318,7 +320,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("stream", [True, pytest.param(False, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("status", ERRORS)
 def test_upstream_error_is_the_right_exception(ask, model, status, stream):
     model.responder = lambda request: Reply(status=status, message="it is said")
@@ -396,6 +398,7 @@ def test_client_with_retries_gets_its_answer(gateway, model):
     assert content(completion) == "hi"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_every_answer_names_its_request(client, stream):
     def ask(**options):

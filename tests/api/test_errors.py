@@ -21,6 +21,7 @@ OUT = "You're out of extra usage. Add more at claude.ai/settings/usage."
 CREDIT = "Your credit balance is too low to access the Anthropic API."
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(
     ("status", "said", "told", "words", "code", "kind"),

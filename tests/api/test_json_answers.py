@@ -157,6 +157,7 @@ def test_what_is_not_strict_is_not_checked(chat, model):
     assert response.headers[REDUCED] == f"{SCHEMA}.prefixItems"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_what_is_no_object_can_be_had_where_it_is_not_strict(chat, model, stream):
     model.script(Reply(['{"a": 1}']), Reply(["[1, 2]"]))
@@ -166,6 +167,7 @@ def test_what_is_no_object_can_be_had_where_it_is_not_strict(chat, model, stream
     assert REDUCED not in response.headers
 
 
+@pytest.mark.soak
 def test_an_answer_that_takes_too_long_to_check_stops_nothing(chat, model):
     schema = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
     model.script(structured({"a": "a" * 40 + "b"}), Reply(["Here."]))

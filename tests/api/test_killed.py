@@ -41,6 +41,7 @@ def ask(client, **options):
     )
 
 
+@pytest.mark.soak
 def test_after_the_first_words_the_client_is_told(small, model):
     model.script(Reply(["a "], hang="after"))
     with client_of(small) as client:
@@ -53,6 +54,7 @@ def test_after_the_first_words_the_client_is_told(small, model):
     assert len(small.cli_processes) == 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_before_the_first_words_the_request_is_served_all_the_same(
     small, model, stream

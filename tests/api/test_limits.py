@@ -29,6 +29,7 @@ def subscribed(tmp_path, model):
         yield gateway
 
 
+@pytest.mark.soak
 def test_share_used_of_a_subscription_is_told(subscribed, model):
     model.responder = lambda request: Reply(["hi"], headers=UPSTREAM)
     with client_of(subscribed) as client:

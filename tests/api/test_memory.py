@@ -125,6 +125,7 @@ class Folder:
         (self.path / "link").symlink_to(gateway.directory / "home")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("trusted", [False, True])
 def test_memory_is_no_way_across(
     client, caller, gateway_of_caller, model, furnished, trusted
@@ -162,6 +163,7 @@ def test_memory_is_no_way_across(
     assert (home / "CLAUDE.md").read_text() == NOTES["CLAUDE.md"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["token", "key"])
 def test_credentials_below_the_root_are_not_read(request, gateway, model, name):
     key = request.getfixturevalue("scoped_key") if name == "key" else None

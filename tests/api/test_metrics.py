@@ -101,6 +101,7 @@ def test_a_refused_request_is_counted_and_runs_no_turn(gateway, ask):
     assert not [key for key in changed if key[0] == "claude_gateway_turns_total"]
 
 
+@pytest.mark.soak
 def test_a_failure_after_the_first_words_is_counted(gateway, model, ask):
     model.script(Reply(["a ", "b "], drop_after=1), Reply(status=500))
     with counted(gateway) as changed, pytest.raises(openai.APIError):
@@ -109,6 +110,7 @@ def test_a_failure_after_the_first_words_is_counted(gateway, model, ask):
     assert changed[name, "chat.completions", "failed"] == 1
 
 
+@pytest.mark.soak
 def test_an_abandoned_request_is_counted(gateway, model, ask):
     model.script(Reply(["a "], hang="after"))
     with counted(gateway) as changed:
@@ -120,6 +122,7 @@ def test_an_abandoned_request_is_counted(gateway, model, ask):
     assert changed["claude_gateway_turns_total", "interrupted"] == 1
 
 
+@pytest.mark.soak
 def test_processes_are_counted_by_kind(tmp_path, model):
     options = ("--CLIManager.max_processes=1", "--CLIManager.spare_processes=0")
     with (
@@ -144,6 +147,7 @@ def test_processes_are_counted_by_kind(tmp_path, model):
     assert after["claude_gateway_processes", "busy"] == 0
 
 
+@pytest.mark.soak
 def test_standing_alone_it_is_served_too(standalone_gateway):
     assert ("claude_gateway_queue_length",) in scrape(standalone_gateway)
 
@@ -187,6 +191,7 @@ def last_activity(gateway):
     return datetime.fromisoformat(answer["last_activity"])
 
 
+@pytest.mark.soak
 def test_running_turn_is_activity_of_the_server(gateway, model, ask):
     model.script(Reply(["a "], hang="after"))
     with ask("hi", stream=True) as stream:

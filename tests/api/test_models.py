@@ -34,6 +34,7 @@ def test_unknown_model_is_not_found(client):
     assert error.value.code == "model_not_found"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(
     ("name", "asked"),
@@ -50,6 +51,7 @@ def test_names_of_claudes_are_asked(gateway, model, api, name, asked):
     assert answer.json()["model"] == asked
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("stream", [False, True])
 def test_model_that_the_api_does_not_know_is_not_found(gateway, model, api, stream):

@@ -55,6 +55,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("name", "api"),
     [

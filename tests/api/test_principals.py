@@ -39,6 +39,7 @@ def shared_server(model_server, tmp_path_factory):
         yield gateway
 
 
+@pytest.mark.soak
 def test_user_of_a_share_opens_no_session_of_another(shared_server):
     with http(shared_server, "ann-token") as ann, http(shared_server, "bob-token") as b:
         session = ann.post("sessions", json={}).json()["id"]
@@ -47,6 +48,7 @@ def test_user_of_a_share_opens_no_session_of_another(shared_server):
         assert session not in [each["id"] for each in b.get("sessions").json()["data"]]
 
 
+@pytest.mark.soak
 def test_without_a_token_of_the_hub_it_says_where_to_get_one(shared_server):
     with http(shared_server, "wrong") as client:
         for response in (client.get("models"), client.post("sessions", json={})):

@@ -98,6 +98,7 @@ def test_client_works_in_a_project_by_its_base_url(gateway, model, project):
     assert "You are" in request.system
 
 
+@pytest.mark.soak
 def test_header_and_field_name_the_project_too(client, model, project):
     in_header = client.post(
         CHAT,
@@ -124,6 +125,7 @@ def test_two_different_projects_in_one_request_are_refused(client, project):
     assert error_of(response) == (400, None)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", ["responses", "messages", "completions"])
 def test_other_apis_work_in_projects(client, model, project, api):
     body = {
@@ -221,6 +223,7 @@ def test_directory_that_is_gone_is_told_plainly(gateway, client, project):
         assert "renamed" in response.json()["error"]["message"]
 
 
+@pytest.mark.soak
 def test_renamed_directory_keeps_its_sessions(gateway, client, model, project):
     base = f"projects/{project['id']}"
     session = chat(client, "before", f"{base}/{CHAT}").headers["x-claude-session"]

@@ -86,6 +86,7 @@ def test_every_tool_of_the_client_is_offered_and_others_are_reported(respond, mo
     assert "start: ANYTHING" in offered[prefix + "apply_patch"]["description"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [False, True])
 def test_calls_have_the_form_of_their_tools_and_are_answered(respond, model, stream):
     calls = [CUSTOM_CALL, SHELL_CALL, WITHIN_CALL]
@@ -166,6 +167,7 @@ def test_input_that_is_no_text_is_corrected(respond, model):
     assert item.input == TEXT
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("mode", ["auto", "required"])
 def test_only_allowed_tools_are_called(respond, model, mode):
     other = call(9, "mcp__client__look_up", ("{}",))

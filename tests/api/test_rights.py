@@ -104,6 +104,7 @@ def begun_in_a_terminal(gateway, model):
     return session
 
 
+@pytest.mark.soak
 def test_terminals_transcript_is_deleted_and_renamed_by_the_server_alone(weak, model):
     gateway, client = weak
     with http(gateway) as owner:
@@ -129,6 +130,7 @@ def test_terminals_transcript_is_deleted_and_renamed_by_the_server_alone(weak, m
         assert not transcripts[0].exists()
 
 
+@pytest.mark.soak
 def test_projects_are_changed_and_deleted_by_the_server_alone(weak):
     gateway, client = weak
     with http(gateway) as owner:
@@ -174,6 +176,7 @@ def test_kernel_works_in_its_notebooks_directory_alone(gateway, kernel, owner, m
     assert error_of(chat(kernel, session_id=foreign))[0] == 404
 
 
+@pytest.mark.soak
 def test_kernel_of_no_notebook_chats_and_opens_no_project(gateway, mine, model):
     with http(gateway, kernels_key(gateway)) as client:
         assert words(chat(client)) == "hello"

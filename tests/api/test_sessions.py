@@ -77,6 +77,7 @@ def test_whole_history_of_a_client_is_not_said_twice(client, model, session):
     assert said(model.requests[1]) == ["one", "one", "two"]
 
 
+@pytest.mark.soak
 def test_openai_client_names_a_session(gateway, model, session):
     with client_of(gateway) as client:
         for text in ("one", "two"):
@@ -88,6 +89,7 @@ def test_openai_client_names_a_session(gateway, model, session):
     assert said(model.requests[1]) == ["one", "one", "two"]
 
 
+@pytest.mark.soak
 def test_header_names_a_session_for_other_apis(client, model, session):
     headers = {"X-Claude-Session": session["id"]}
     for text in ("one", "two"):
@@ -185,6 +187,7 @@ def test_conversation_goes_on_in_a_terminal_and_back(gateway, client, model, pro
     assert [s["id"] for s in listed] == [session]
 
 
+@pytest.mark.soak
 def test_client_with_its_whole_history_loses_nothing_of_a_terminal(
     gateway, client, model, project
 ):
@@ -213,6 +216,7 @@ def test_sessions_come_back_with_their_project(client, project):
     assert words(chat(client, "go on", session_id=session)) == "go on"
 
 
+@pytest.mark.soak
 def test_session_of_a_terminal_appears_and_goes_on(gateway, client, model, project):
     ended = in_terminal(gateway, model, project["path"], "begun in the terminal")
     assert ended.returncode == 0, ended.stderr
@@ -222,6 +226,7 @@ def test_session_of_a_terminal_appears_and_goes_on(gateway, client, model, proje
     assert said(model.requests[-1])[0] == "begun in the terminal"
 
 
+@pytest.mark.soak
 def test_session_of_a_terminal_is_found_by_its_id_alone(
     gateway, client, model, project
 ):
@@ -295,6 +300,7 @@ def test_nothing_to_interrupt_is_said(client, session):
     assert stopped["interrupted"] is False
 
 
+@pytest.mark.soak
 def test_client_that_goes_leaves_a_session_that_goes_on(
     gateway, client, model, session
 ):
@@ -313,6 +319,7 @@ def test_client_that_goes_leaves_a_session_that_goes_on(
     assert said(model.requests[-1])[0] == "never mind"
 
 
+@pytest.mark.soak
 def test_functions_are_called_within_a_session(client, model, session):
     tools = [{"type": "function", "function": {"name": "f"}}]
     call = ToolUse("mcp__client__f", ["{}"], id="toolu_1")
@@ -331,6 +338,7 @@ def test_functions_are_called_within_a_session(client, model, session):
     assert words(third) == "and now?"
 
 
+@pytest.mark.soak
 def test_question_in_the_place_of_results_goes_on_too(client, model, session):
     tools = [{"type": "function", "function": {"name": "f"}}]
     model.script(Reply(tool_uses=[ToolUse("mcp__client__f", ["{}"])]))
@@ -338,6 +346,7 @@ def test_question_in_the_place_of_results_goes_on_too(client, model, session):
     assert words(chat(client, "forget it", session_id=session["id"])) == "forget it"
 
 
+@pytest.mark.soak
 def test_system_prompt_of_a_request_goes_before_that_of_the_session(client, model):
     session = make_session(client, system="Be a poet.")
     words(chat(client, "one", session_id=session["id"]))

@@ -93,6 +93,7 @@ def test_answer_that_the_servers_end_cuts_is_an_error(
     assert "Traceback" not in "".join(gateway.log)
 
 
+@pytest.mark.soak
 def test_stream_that_finds_no_process_is_429(tmp_path, model):
     model.script(Reply(["a"], hang="after"))
     options = (

@@ -82,6 +82,7 @@ def test_what_does_not_match_is_an_error_once_it_is_sent(chat, model):
         list(chat(user("weather?"), stream=True))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_model_that_only_talks_is_an_error(chat, model, stream):
     model.responder = lambda request: Reply(["It rains."])
@@ -111,6 +112,7 @@ def test_functions_beside_a_schema(chat, model):
     assert len(model.requests) == 2
 
 
+@pytest.mark.soak
 def test_conversation_goes_on(chat, model):
     model.script(Reply(tool_uses=[answer('{"city": "Oslo"}')]))
     message = message_of(chat(user("weather?")))

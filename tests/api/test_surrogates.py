@@ -25,6 +25,7 @@ def asked(model):
     return json.dumps(model.requests[-1].messages, ensure_ascii=False)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", APIS)
 def test_half_a_character_in_a_text_is_replaced(gateway, model, api):
     answer = post(gateway, api, body_for(api, f"cut {HALF} {WHOLE}", model="sonnet"))
@@ -88,6 +89,7 @@ HISTORIES = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", HISTORIES)
 def test_half_a_character_in_a_history_is_replaced(gateway, model, api):
     answer = post(gateway, api, {"model": "sonnet", **HISTORIES[api]})
@@ -95,6 +97,7 @@ def test_half_a_character_in_a_history_is_replaced(gateway, model, api):
     assert "�" in asked(model)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("api", ["chat/completions", "responses", "messages"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_half_a_character_of_the_models_is_replaced(gateway, model, api, stream):

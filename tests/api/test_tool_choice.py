@@ -70,6 +70,7 @@ def test_a_model_that_only_talks_is_told_once_more(chat, model, choice, stream):
         assert names(message) == ["get_time"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_model_that_will_not_call_is_an_error(chat, model, stream):
     model.responder = lambda request: Reply(["No."])
@@ -87,6 +88,7 @@ def test_another_function_than_the_named_is_not_passed_on(chat, model):
     assert len(model.requests) == 2
 
 
+@pytest.mark.soak
 def test_calls_after_a_correction_are_answered_and_leave_no_trace(chat, model):
     model.script(Reply(["No."]), Reply(tool_uses=[call()]), Reply(tool_uses=[call(2)]))
     model.script(Reply(["Rain, then sun."]))
@@ -189,6 +191,7 @@ WRONG = {"name": "mcp__client__get_time", "fragments": ('{"zo', 'ne": 1}')}
 RIGHT = {"name": "mcp__client__get_time", "fragments": ('{"zone": ', '"CET"}')}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_strict_arguments_that_match_pass(chat, model, stream):
     model.script(Reply(["Let me see."], tool_uses=[call(**RIGHT)]))
@@ -198,6 +201,7 @@ def test_strict_arguments_that_match_pass(chat, model, stream):
     assert len(model.requests) == 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [True, False])
 def test_strict_arguments_that_do_not_match_are_made_again(chat, model, stream):
     model.script(
@@ -260,6 +264,7 @@ def test_schema_that_is_too_much_is_refused(chat, schema, strict):
     assert error.value.param == "tools[0].function.parameters"
 
 
+@pytest.mark.soak
 def test_arguments_that_take_too_long_to_check_are_refused(chat, model):
     schema = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
     function = {"name": "f", "strict": True, "parameters": schema}

@@ -56,6 +56,7 @@ WITH_ODD_NAMES = function(
 ALL = {**{name: str(n) for n, name in enumerate(ODD)}, "plain": str(len(ODD))}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "odd",
     [{"required": None}, {"properties": None}, {"properties": []}, {"required": {}}],
@@ -136,6 +137,7 @@ def test_nested_property_names_are_no_trouble(chat, model):
     assert told_of(model)["search"]["properties"]["where"] == place
 
 
+@pytest.mark.soak
 def test_other_apis_have_the_clients_property_names(gateway, client, model):
     model.responder = calls_with_all_its_properties
     schema = WITH_ODD_NAMES["function"]["parameters"]

@@ -150,6 +150,7 @@ def test_parallel_calls_are_answered_in_any_order(chat, model, order):
     assert told == {f"toolu_{n}": f"result {n}" for n in (1, 2, 3)}
 
 
+@pytest.mark.soak
 def test_many_parallel_calls(chat, model):
     calls = [call(number) for number in range(25)]
     model.script(Reply(tool_uses=calls), Reply(["done"]))
@@ -175,6 +176,7 @@ def test_several_legs_stay_on_one_process(chat, model):
     assert len(set(sessions(model))) == 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("length", [0, 1, 60_000, 400_000])
 def test_result_arrives_verbatim(chat, model, length):
     text = ("0123456789 é\n" * (length // 10 + 1))[:length]
@@ -237,6 +239,7 @@ def test_calls_that_no_process_holds_are_seeded_as_real_turns(chat, model):
     assert (block["tool_use_id"], text_in(block)) == ("call_abc", "rain")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "name", ["weather.in.city", "a" * 64, "wetter für", "a__b", "mcp__client__x"]
 )
@@ -256,6 +259,7 @@ def test_any_name_goes_there_and_back(chat, model, name):
     assert len(set(sessions(model))) == 1
 
 
+@pytest.mark.soak
 def test_arguments_that_are_no_json_are_the_clients_to_judge(chat, model):
     model.script(Reply(tool_uses=[call(fragments=('{"city": ',))]))
     message = message_of(chat(user("weather?")))
@@ -267,6 +271,7 @@ def test_arguments_that_are_no_json_are_the_clients_to_judge(chat, model):
     assert text_in(block) == "no JSON"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("length", [2_000, 30_000])
 def test_no_word_of_a_description_is_lost(chat, model, length):
     description = "".join(f"{n} " for n in range(length))[:length]
@@ -296,6 +301,7 @@ def small(tmp_path, model):
         yield gateway
 
 
+@pytest.mark.soak
 def test_results_that_come_late_are_answered_all_the_same(small, model):
     def ask(*messages):
         return client.chat.completions.create(

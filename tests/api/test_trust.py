@@ -107,6 +107,7 @@ def test_untrusted_nothing_of_it_runs_and_chat_works(client, model, hostile, els
     assert "TOP SECRET" not in sent
 
 
+@pytest.mark.soak
 def test_trusted_its_hooks_run_once_jupyters_own_identity_says_so(
     client, model, hostile
 ):
@@ -142,6 +143,7 @@ def test_trusted_by_trait(server, client, elsewhere, tmp_path):
     assert "Projects.trusted_projects" in response.json()["error"]["message"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["CLAUDE.md", ".claude/CLAUDE.md"])
 def test_memory_behind_a_link_is_not_read_untrusted(
     server, client, model, hostile, name

@@ -10,7 +10,7 @@ from claude_nb_gateway.errors import InvalidRequest, NotLoggedIn, UpstreamError
 def test_not_logged_in_says_how_to():
     error = failure(Result(is_error=True, result="Not logged in · Please run /login"))
     assert isinstance(error, NotLoggedIn)
-    assert "/login" in error.message
+    assert "jupyter claude-gateway login" in error.message
 
 
 def test_too_long_a_prompt_is_the_clients_to_shorten():

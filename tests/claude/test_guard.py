@@ -107,6 +107,7 @@ async def test_memory_that_is_granted_is_read_and_written_and_nothing_else_is(
     assert "NOTE-OF-THE-USER" in sent
 
 
+@pytest.mark.soak
 async def test_odd_directory_of_configuration_keeps_the_users_notes(
     make, model, configuration, profile
 ):
@@ -118,6 +119,7 @@ async def test_odd_directory_of_configuration_keeps_the_users_notes(
     assert "OF-THE-USER" not in sent
 
 
+@pytest.mark.soak
 async def test_plan_is_written_in_the_project(make, model, configuration, profile):
     written = []
 
@@ -154,6 +156,7 @@ async def test_users_leave_is_the_users_alone_and_what_it_forbids_is_everybodys(
     assert not made.exists()
 
 
+@pytest.mark.soak
 async def test_turn_with_more_tools_than_were_granted_is_stopped(
     make, model, profile, tmp_path
 ):
@@ -169,6 +172,7 @@ async def test_turn_with_more_tools_than_were_granted_is_stopped(
     assert "Bash" not in raised.value.message
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("personal", [False, True])
 async def test_servers_of_the_user_are_the_users_alone(
     make, model, configuration, profile, personal

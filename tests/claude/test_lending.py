@@ -79,6 +79,7 @@ async def test_session_that_does_not_fit_is_not_opened(make, model):
             await manager.open(lease.session, asked("B").opening)
 
 
+@pytest.mark.soak
 async def test_spare_that_fails_fails_no_request(make, model, slow_cli, tmp_path):
     manager = make(cli_path=slow_cli, spare_processes=1, control_timeout_seconds=3)
     (tmp_path / "stuck").write_text("1")

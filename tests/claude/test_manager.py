@@ -104,6 +104,7 @@ async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
     assert model.elsewhere == []
 
 
+@pytest.mark.soak
 async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model):
     model.script(Reply(["answer"]), Reply(["answer"]), Reply(["more"]))
     manager = make(spare_processes=2)
@@ -115,6 +116,7 @@ async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model):
     assert fresh == rehearsed
 
 
+@pytest.mark.soak
 async def test_spares_grow_with_demand(make):
     manager = make(spare_processes=1, max_spare_processes=3)
     async with asyncio.TaskGroup() as group:
@@ -124,6 +126,7 @@ async def test_spares_grow_with_demand(make):
     assert [session.opening is None for session in kept].count(True) == 1
 
 
+@pytest.mark.soak
 async def test_killed_spare_is_replaced(make):
     manager = make(spare_processes=2)
     await run(manager)
@@ -135,6 +138,7 @@ async def test_killed_spare_is_replaced(make):
     assert (await run(manager))[-1].result == "hello"
 
 
+@pytest.mark.soak
 async def test_idle_spares_are_culled(make):
     before = processes()
     manager = make(spare_processes=2)
@@ -147,6 +151,7 @@ async def test_idle_spares_are_culled(make):
     assert len(processes()) == len(before) + 2
 
 
+@pytest.mark.soak
 async def test_opening_that_was_refused_is_not_prepared(make, caplog):
     manager = make(spare_processes=2)
     with pytest.raises(ModelNotFound):
@@ -206,6 +211,7 @@ async def test_line_has_an_end_behind_which_requests_are_refused_at_once(make):
     assert (await waiting)[-1].result == "hello"
 
 
+@pytest.mark.soak
 async def test_line_for_a_session_has_an_end_too(make):
     manager = make(max_queue_length=1, session_wait_seconds=30)
     named = replace(question(), session_id=str(uuid.uuid4()))
@@ -268,6 +274,7 @@ async def test_silent_turn_is_given_up(make, model):
     assert await asyncio.to_thread(model.requests[0].abandoned.wait, 5)
 
 
+@pytest.mark.soak
 async def test_cli_that_hears_nothing_any_more_is_killed(make, model):
     model.script(Reply(["a"], hang="after"))
     manager = make(stall_timeout_seconds=1.0, close_grace_seconds=0.2)
@@ -282,12 +289,14 @@ async def test_cli_that_hears_nothing_any_more_is_killed(make, model):
     assert (await run(manager))[-1].result == "hello"
 
 
+@pytest.mark.soak
 async def test_endless_turn_is_given_up(make, model):
     model.script(Reply(["a"] * 1000, delay_seconds=0.05))
     with pytest.raises(CLITimeout, match="end of its turn"):
         await run(make(turn_timeout_seconds=1.5))
 
 
+@pytest.mark.soak
 async def test_reader_that_is_always_behind_ends_at_the_turns_deadline(make, model):
     model.script(Reply(["a"] * 1000, delay_seconds=0.02))
     manager = make(turn_timeout_seconds=1.5)
@@ -300,6 +309,7 @@ async def test_reader_that_is_always_behind_ends_at_the_turns_deadline(make, mod
     await until(lambda: not manager.active_sessions)
 
 
+@pytest.mark.soak
 async def test_cli_that_does_not_read_its_question_is_ended(make, model):
     manager = make(close_grace_seconds=0.2)
     async with manager.session(Opening("sonnet")) as lease:
@@ -326,6 +336,7 @@ async def test_killed_cli_is_told(make, model):
                 os.kill(session.process.pid, signal.SIGKILL)
 
 
+@pytest.mark.soak
 async def test_hopeless_error_does_not_wait_for_the_clis_retries(make, model):
     model.responder = lambda request: Reply(status=401)
     manager = make(api_max_retries=10)

@@ -70,6 +70,7 @@ def notified(model):
     return any(map(is_notice, list(model.requests)))
 
 
+@pytest.mark.soak
 async def test_answer_is_that_of_its_question_while_a_turn_of_the_clis_runs(
     make, worker, ask
 ):
@@ -94,6 +95,7 @@ async def test_answer_is_that_of_its_question_after_a_turn_of_the_clis(
     assert {account.usage.output_tokens for account in later} == {1}
 
 
+@pytest.mark.soak
 async def test_what_a_turn_of_the_clis_said_stays_in_the_session(make, worker, ask):
     manager = make(cli_env=IN_THE_BACKGROUND)
     accounts = []
@@ -104,6 +106,7 @@ async def test_what_a_turn_of_the_clis_said_stays_in_the_session(make, worker, a
     assert said[-1] == "nobody asked for this"
 
 
+@pytest.mark.soak
 async def test_by_default_there_is_no_work_in_the_background(make, worker, ask):
     manager = make(cli_env={"IS_SANDBOX": "1"})
     assert await ask(manager, "start") == "started"

@@ -19,6 +19,7 @@ def spares():
     return Spares(2, 4, dismiss=lambda session: None)
 
 
+@pytest.mark.soak
 def test_spares_that_only_die_are_not_replaced_for_ever(spares):
     spares.take(None)
     replaced = 0

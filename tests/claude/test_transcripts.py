@@ -45,6 +45,7 @@ def write(transcripts, directory):
     return write
 
 
+@pytest.mark.soak
 def test_without_a_transcript_there_is_no_tail(transcripts, directory):
     assert transcripts.tail(directory, SESSION) is None
 

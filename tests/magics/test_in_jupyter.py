@@ -141,6 +141,7 @@ async def test_words_before_a_pause_of_the_model_are_shown(gateway, model):
     assert interrupted
 
 
+@pytest.mark.soak
 async def test_metadata_says_where_the_answer_came_from(gateway, model):
     model.script(Reply(["x"], usage={"input_tokens": 3}))
     async with notebook(gateway) as opened:
@@ -216,6 +217,7 @@ async def test_interrupt_before_the_first_token(gateway, model):
     assert await asyncio.to_thread(model.requests[0].abandoned.wait, 1)
 
 
+@pytest.mark.soak
 async def test_long_prompt_arrives_as_typed(gateway, model):
     text = "{'a': 1} $HOME {{x}} é\n" * 8_000
     async with notebook(gateway) as opened:

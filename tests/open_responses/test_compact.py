@@ -57,6 +57,7 @@ def test_orders_stay_as_they_are(compact):
     assert "pirate" not in item["encrypted_content"]
 
 
+@pytest.mark.soak
 def test_stored_conversation_is_made_short_and_gone_on_with(compact, client, model):
     model.script(Reply(["one"]), Reply(["It was 1 and one."]), Reply(["two"]))
     first = client.responses.create(model="sonnet", input="1")
@@ -70,6 +71,7 @@ def test_stored_conversation_is_made_short_and_gone_on_with(compact, client, mod
     assert "It was 1 and one." in model.requests[3].turns[0][1]
 
 
+@pytest.mark.soak
 def test_what_was_made_short_is_made_short_again(compact, model):
     model.script(Reply(["the first summary"]))
     output = compact(input="hello").json()["output"]

@@ -164,6 +164,7 @@ def test_websocket_continuation(connect, model):
     assert next(text for _, text in model.requests[1].turns) == "The code word: cobalt."
 
 
+@pytest.mark.soak
 def test_websocket_reconnect_store_false_recovery(connect):
     first = completed_event(connect().ask("The code word: copper.", store=False))
     connection = connect()
@@ -184,6 +185,7 @@ def test_websocket_failed_continuation_evicts_cache(connect):
     missing(connection.ask("Go on", store=False, previous_response_id=first["id"]))
 
 
+@pytest.mark.soak
 def test_websocket_compact_new_chain(post, connect, model):
     said = [
         message("user", [{"type": "input_text", "text": "The code word: slate."}]),

@@ -23,11 +23,13 @@ def hasty(model_server, tmp_path_factory):
         yield gateway
 
 
+@pytest.mark.soak
 def test_connection_on_which_nothing_is_asked_is_closed(connect, hasty):
     connection = connect(hasty)
     assert connection.closed() == 1000
 
 
+@pytest.mark.soak
 def test_old_connection_takes_no_request(connect, hasty, model):
     connection = connect(hasty)
     event = connection.ask("hello")

@@ -32,6 +32,7 @@ def test_what_is_stored_is_there_for_everybody_of_the_caller(connect, client):
     assert again["response"]["previous_response_id"] == response["id"]
 
 
+@pytest.mark.soak
 def test_what_is_not_stored_is_there_for_its_connection_alone(connect, client):
     connection = connect()
     response = connection.ask("1", store=False)["response"]
@@ -130,6 +131,7 @@ def test_failure_in_mid_stream_is_the_last_event_and_evicts(connect, model):
     assert again["error"]["code"] == "previous_response_not_found"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("sent", "param"),
     [
@@ -165,6 +167,7 @@ def test_a_mistaken_continuation_evicts_too(connect):
     assert again["error"]["code"] == "previous_response_not_found"
 
 
+@pytest.mark.soak
 def test_what_codex_says_besides_is_let_be(connect):
     connection = connect()
     connection.send(input="hello", stream=True, background=False)
@@ -222,6 +225,7 @@ def test_pages_of_other_origins_are_refused(connect, standalone_gateway):
     assert connect(standalone_gateway, key="none").ask("hello")
 
 
+@pytest.mark.soak
 def test_key_of_kernels_and_scoped_keys_open_it(connect, gateway, model):
     kernel = json.loads(runtime_file(gateway).read_text())["api_key"]
     assert connect(key=kernel).ask("hello")["type"] == "response.completed"
@@ -229,6 +233,7 @@ def test_key_of_kernels_and_scoped_keys_open_it(connect, gateway, model):
     assert connect(key=key).ask("hello")["type"] == "response.completed"
 
 
+@pytest.mark.soak
 def test_key_of_a_project_opens_that_alone(connect, gateway, model):
     (gateway.directory / "scoped-socket").mkdir()
     with http(gateway) as plain:
