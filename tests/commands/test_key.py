@@ -37,11 +37,23 @@ def run(tmp_path):
 
 
 @pytest.fixture
-async def default_store(tmp_path):
+async def open_store():
+    """Open stores; they are closed."""
+    stores = []
+
+    def open_store(database_url):
+        stores.append(Store(database_url=database_url))
+        return stores[-1]
+
+    yield open_store
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+def default_store(open_store, tmp_path):
     path = tmp_path / "data" / "claude_nb_gateway" / "gateway.db"
-    store = Store(database_url=f"sqlite:///{path}")
-    yield store
-    await store.close()
+    return open_store(f"sqlite:///{path}")
 
 
 def refused(result):
@@ -139,11 +151,11 @@ def test_trouble_of_the_database_is_told_with_its_detail(run, tmp_path):
     assert "DatabaseError" in line
 
 
-async def test_database_is_the_one_the_server_is_configured_for(run, make, tmp_path):
+async def test_database_is_the_one_the_server_is_configured_for(run, open_store, tmp_path):
     url = f"sqlite:///{tmp_path}/other.db"
     (tmp_path / "config").mkdir()
     config = tmp_path / "config" / "jupyter_server_config.py"
     config.write_text(f"c.Store.database_url = {url!r}\n")
     made = run("create", "--name", "ci")
-    (key,) = await make(url).keys()
+    (key,) = await open_store(url).keys()
     assert key.id == key_id(made.stdout.strip())
