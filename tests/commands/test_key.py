@@ -151,7 +151,9 @@ def test_trouble_of_the_database_is_told_with_its_detail(run, tmp_path):
     assert "DatabaseError" in line
 
 
-async def test_database_is_the_one_the_server_is_configured_for(run, open_store, tmp_path):
+async def test_database_is_the_one_the_server_is_configured_for(
+    run, open_store, tmp_path
+):
     url = f"sqlite:///{tmp_path}/other.db"
     (tmp_path / "config").mkdir()
     config = tmp_path / "config" / "jupyter_server_config.py"
