@@ -35,6 +35,7 @@ from .claude.usage import TurnAccount
 from .constraints import CallFilter, Mismatch
 from .errors import (
     CLIExited,
+    CLITimeout,
     GatewayError,
     InvalidRequest,
     ProtocolError,
@@ -73,17 +74,19 @@ async def answer(
     if manager.models.loaded:
         manager.models.resolve(conversation.opening.model)
     for last_attempt in (False, True):
-        answered = False
+        ready = answered = False
         try:
             attempt = _attempt(manager, conversation, account_to, mismatch)
             async with aclosing(attempt) as batches:  # type: ignore[type-var]
                 async for batch in batches:
+                    ready = True
                     answered = answered or any(map(_is_answer, batch))
                     yield batch
-        except CLIExited:
-            # It may have died long ago, waiting: nobody is told anything yet.
+        except (CLIExited, CLITimeout) as error:
+            # It may have died long ago, or hang, waiting: nobody is told anything yet.
             # Its question may be in the transcript of a named session already.
-            if answered or last_attempt or conversation.session_id:
+            begun = answered if isinstance(error, CLIExited) else ready
+            if begun or last_attempt or conversation.session_id:
                 raise
         else:
             return

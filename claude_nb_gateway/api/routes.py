@@ -15,7 +15,8 @@ RESPONSE_ID = r"(?P<response_id>resp_[0-9A-Za-z]+)"
 
 # What is only posted to, within a project; and what is only read there.
 _POSTED = re.compile(
-    ".+/(chat/completions|completions|messages|messages/count_tokens|responses)"
+    ".+/(chat/completions|completions|messages|messages/count_tokens|responses"
+    "|responses/compact)"
 )
 _READ = re.compile(".+/models(/.+)?")
 

@@ -25,10 +25,13 @@ _WIDE = "[1m]"
 _UNLISTED = ("best", "opusplan")
 # What routers and their clients put before a name.
 _PREFIX = re.compile(
-    r"(anthropic|openai|openrouter|claude[-_]code|litellm_proxy|models)[/:]"
+    r"~?(anthropic|openai|openrouter|claude[-_]code|litellm_proxy|models|bedrock"
+    r"|vertex_ai)[/:]",
+    re.IGNORECASE,
 )
-# Routers write `claude-3.5-haiku`, and `claude-sonnet-4.5`.
-_DOT = re.compile(r"(?<=\d)\.(?=\d)")
+# Routers write `claude-3.5-haiku`, and `claude-sonnet-4.5`; Anthropic `claude-2.1`.
+_DOT = re.compile(r"(?<!claude-2)(?<!instant-1)(?<=\d)\.(?=\d)")
+_OF_OLD = re.compile(r"claude-(2|instant-1)\.[0-9]")
 
 
 class ModelCatalog(LoggingConfigurable):
@@ -131,7 +134,7 @@ class ModelCatalog(LoggingConfigurable):
         if plain in self._reported or plain in _UNLISTED:
             return name
         dashed = _DOT.sub("-", plain)
-        if _CLAUDES.fullmatch(dashed):
+        if _CLAUDES.fullmatch(dashed) or _OF_OLD.fullmatch(plain):
             return dashed + name[len(plain) :]
         return None
 
@@ -140,7 +143,7 @@ def _readings(name: str) -> Iterator[str]:
     """What `name` may mean: itself, and what is behind the prefixes of routers."""
     if len(name) > MOST_CHARACTERS:
         return
-    yield name
+    yield from (name, name.lower())
     while prefix := _PREFIX.match(name):
         name = name[prefix.end() :]
-        yield name
+        yield from (name, name.lower())

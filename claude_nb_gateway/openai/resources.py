@@ -80,7 +80,11 @@ class Deleted(Struct, kw_only=True):
 
 
 class SessionObject(Struct, kw_only=True):
-    """A session; its id is the CLI's: `claude --resume ID` opens it in a terminal."""
+    """A session; its id is the CLI's.
+
+    `resume_command` opens it in a terminal, in the directory of its project: the list
+    of `claude --resume` has no sessions that were not begun in one.
+    """
 
     id: str
     object: str = "session"
@@ -91,6 +95,7 @@ class SessionObject(Struct, kw_only=True):
     created: int
     last_used: int
     usage: ResourceUsage
+    resume_command: str
 
 
 class SessionWithMessages(SessionObject, kw_only=True):
@@ -248,4 +253,5 @@ def _session_fields(record: SessionRecord) -> dict[str, Any]:
         "created": int(record.created_at),
         "last_used": int(record.updated_at),
         "usage": usage_of(record.totals),
+        "resume_command": f"claude --resume {record.id}",
     }

@@ -52,6 +52,7 @@ NAMES = [
     "a/responses",
     "a/completions",
     "a/models/responses/messages",
+    "a/responses/compact",
 ]
 
 

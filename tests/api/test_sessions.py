@@ -56,6 +56,7 @@ def test_session_is_made_before_its_first_turn(client, project):
 
 def test_session_goes_on_with_only_the_new_message(client, model):
     session = make_session(client, model="haiku", system="Be a poet.")
+    assert session["resume_command"] == f"claude --resume {session['id']}"
     for text in ("one", "two"):
         answer = chat(client, text, model=None, session_id=session["id"])
         assert words(answer) == text

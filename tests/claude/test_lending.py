@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import uuid
 
@@ -77,6 +79,16 @@ async def test_session_that_does_not_fit_is_not_opened(make, model):
         await manager.open(lease.session, asked("A").opening)
         with pytest.raises(ProtocolError, match="another request"):
             await manager.open(lease.session, asked("B").opening)
+
+
+async def test_spare_that_hangs_fails_no_request(make, model):
+    manager = make(spare_processes=1, max_spare_processes=1)
+    await run(manager, asked("A"))
+    await until(lambda: manager._spares and not manager._line.starting)
+    (spare,) = manager._spares._sessions
+    os.kill(spare.process.pid, signal.SIGSTOP)
+    manager.control_timeout_seconds = spare._control_timeout = 2.0
+    assert (await run(manager, asked("B"))).result == "from B"
 
 
 @pytest.mark.soak

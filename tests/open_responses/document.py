@@ -112,7 +112,7 @@ def answer_faults(request, response, content):
     path = request.url.path
     if not _RESPONSES.fullmatch(path) or request.method not in ("GET", "POST"):
         return []
-    if request.method == "GET" and path.endswith("/responses"):
+    if request.method == "GET" and path.endswith(("/responses", "/compact")):
         return []  # it describes a directory of that name
     if response.headers.get("content-type", "").startswith("text/event-stream"):
         return stream_faults(content.decode())
