@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from .connection import KERNEL_KEY_PREFIX
 from .store.keys import KEY_PREFIX
@@ -16,9 +17,18 @@ _KEY = re.compile(
     rf"({KEY_PREFIX}[0-9a-f]{{12}}_|{KERNEL_KEY_PREFIX}(?:[0-9a-f-]{{36}}_)?)"
     r"[A-Za-z0-9_-]{32,}"
 )
-_IN_QUERY = re.compile(
-    r"([?&][^=&\s]*(?:token|key|auth|secret|password)[^=&\s]*=)[^&\s)\"']+", re.I
-)
+# Where a text was cut, a key may have been.
+_CUT_KEY = re.compile(rf"({KEY_PREFIX}|{KERNEL_KEY_PREFIX})[A-Za-z0-9_-]*\Z")
+# Neither has a place to begin within another match: the time is linear.
+_PARAMETER = re.compile(r"[?&]([^?&=\s]*)=")
+_VALUE = re.compile(r"[^&\s)\"']+")
+_SECRET = re.compile("token|key|auth|secret|password", re.I)
+_HIDDEN = "[secret]"
+
+#: So much of each thing that is filled into a message is looked at, and logged.
+MOST_FILLED_IN = 2_000
+#: The same of a message, and of a traceback, that is whole already.
+MOST_WHOLE = 50_000
 _FORMATTER = logging.Formatter()
 
 
@@ -27,7 +37,8 @@ class LogGuard(logging.Filter):
 
     A handler that has it writes no key of ours, nothing that an address has as
     ``token=``, and control characters as escapes. What is filled into a message, as
-    all that clients send is, stays on one line.
+    all that clients send is, stays on one line. Nothing is longer than is good for
+    who reads the log, and for the event loop, on which all this happens.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -70,11 +81,37 @@ def _guarded(value: Any) -> Any:
 
 
 def _on_one_line(text: str) -> str:
-    return _IN_QUERY.sub(r"\1[secret]", _escaped(text, spared="\t"))
+    text = _escaped(_cut(text, MOST_FILLED_IN), spared="\t")
+    return _without_secrets(text, lambda name: True)
 
 
 def _mended(text: str) -> str:
-    return _KEY.sub(r"\1[secret]", _escaped(text, spared="\n\t"))
+    text = _KEY.sub(rf"\1{_HIDDEN}", _escaped(_cut(text, MOST_WHOLE), spared="\n\t"))
+    # Jupyter tells its user a `?token=` to begin with, and hides those of clients,
+    # unless a client writes it as no program of ours does.
+    return _without_secrets(text, lambda name: "%" in name)
+
+
+def _cut(text: str, most: int) -> str:
+    """`text`, or its beginning and how much more there is."""
+    if len(text) <= most:
+        return text
+    begun = _CUT_KEY.sub(rf"\1{_HIDDEN}", text[:most])
+    return f"{begun}… ({len(text) - most} characters more)"
+
+
+def _without_secrets(text: str, looked_at: Callable[[str], bool]) -> str:
+    """`text` without what the parameters of addresses, if `looked_at`, keep secret."""
+    parts, end = [], 0
+    while (found := _PARAMETER.search(text, end)) is not None:
+        parts.append(text[end : found.end()])
+        end = found.end()
+        if looked_at(found[1]) and _SECRET.search(unquote(found[1])):
+            value = _VALUE.match(text, end)
+            if value is not None and not value[0].endswith(_HIDDEN):
+                parts.append(_HIDDEN)
+                end = value.end()
+    return "".join(parts) + text[end:]
 
 
 def _escaped(text: str, spared: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from claude_nb_gateway.logs import LogGuard
+from claude_nb_gateway.logs import MOST_FILLED_IN, MOST_WHOLE, LogGuard
 from claude_nb_gateway.testing.model import Reply
 
 from ..soak.test_paths import send
@@ -112,3 +112,35 @@ def test_traceback_is_mended_too():
 def test_message_that_cannot_be_formatted_is_left_to_its_handler():
     with pytest.raises(TypeError):
         guarded("%d", "no number")
+
+
+@pytest.mark.parametrize(
+    "unit", ["?key", "&key", "key", "?token?", "&%6b", "?a=", "\x7f"]
+)
+def test_guard_takes_little_time_for_much_text(unit):
+    text = "/?" + unit * 250_000
+    for log in (guarded(text), guarded("%s", text), guarded("%r", text)):
+        assert len(log) < 15 * MOST_WHOLE
+    assert len(guarded("%s", text)) < 15 * MOST_FILLED_IN
+
+
+def test_what_is_filled_in_is_cut_and_says_so():
+    assert guarded("%s", "x" * MOST_FILLED_IN) == "x" * MOST_FILLED_IN
+    begun = "x" * MOST_FILLED_IN
+    assert guarded("%s.", begun + "yy") == f"{begun}… (2 characters more)."
+
+
+def test_no_part_of_a_key_is_left_where_a_text_is_cut():
+    for length in range(len(SCOPED)):
+        text = " " * (MOST_FILLED_IN - length) + SCOPED
+        assert "xx" not in guarded("%s", text)
+
+
+def test_name_of_a_secret_parameter_may_be_encoded():
+    assert guarded("%s", "/?to%6ben=abc&b=1") == "/?to%6ben=[secret]&b=1"
+    assert guarded("GET /?%74OKEN=abc&b=1") == "GET /?%74OKEN=[secret]&b=1"
+    assert guarded("%s", "/?next=/?token=abc") == "/?next=/?token=[secret]"
+
+
+def test_address_that_jupyter_tells_its_user_is_whole():
+    assert guarded("at http://h/tree?token=abc") == "at http://h/tree?token=abc"
