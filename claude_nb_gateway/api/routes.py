@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import dropwhile
 from typing import Any
 
 from tornado.escape import url_unescape
@@ -51,8 +52,7 @@ def meant(path: str, known: Iterable[str]) -> str | None:
     parts = [part for part in path.split("/") if part]
     if "v1" in parts:
         at = parts.index("v1")
-        while parts[at + 1 : at + 2] == ["v1"]:
-            del parts[at]
+        parts[at:] = ["v1", *dropwhile("v1".__eq__, parts[at:])]
     tidy = "/" + "/".join(parts)
     if tidy != path and any(re.fullmatch(pattern, tidy) for pattern in known):
         return tidy

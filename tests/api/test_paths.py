@@ -6,12 +6,14 @@ import json
 
 import pytest
 
+from claude_nb_gateway.api.routes import meant
+
 from .apis import body_for, error_of, send
 from .resources import http, make_project
 
 
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "told"),
     [
         ("//chat/completions", "/v1/chat/completions"),
         ("/chat/completions/", "/v1/chat/completions"),
@@ -20,11 +22,11 @@ from .resources import http, make_project
         ("/chat//completions", "/v1/chat/completions"),
     ],
 )
-def test_path_that_is_nearly_right_is_told_what_was_meant(gateway, path, meant):
+def test_path_that_is_nearly_right_is_told_what_was_meant(gateway, path, told):
     answer = send(gateway, path, b"{}")
     message, _, code = error_of(answer)
     assert (answer.status_code, code) == (404, "unknown_url")
-    assert f"mean {meant}:" in message
+    assert f"mean {told}:" in message
 
 
 def test_slash_too_much_before_v1_is_told_too(gateway):
@@ -39,6 +41,15 @@ def test_path_that_is_nothing_is_not_guessed_at(gateway):
     message, _, code = error_of(send(gateway, "/nothing/", b"{}"))
     assert code == "unknown_url"
     assert "mean" not in message
+
+
+def test_v1_is_left_out_where_it_is_first_too_often():
+    known = ["/a/v1/models/v1/v1"]
+    assert meant("/a/v1/v1/v1/models/v1/v1", known) == known[0]
+
+
+def test_v1_a_million_times_takes_little_time():
+    assert meant("/v1" * 1_000_000 + "/models", ["/v1/models"]) == "/v1/models"
 
 
 NAMES = [
