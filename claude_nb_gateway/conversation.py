@@ -41,6 +41,7 @@ from .errors import (
     ProtocolError,
     TurnAborted,
     UpstreamError,
+    quoted,
 )
 
 
@@ -320,8 +321,8 @@ def _left_out(listed: frozenset[str], opening: Opening) -> GatewayError | None:
         if name_for_cli(tool.name) not in listed:
             where = f"tools[{index}].function.parameters"
             return InvalidRequest(
-                f"`{where}`: the Claude Code CLI cannot use the tool {tool.name!r} "
-                "with this schema, and would leave it out.",
+                f"`{where}`: the Claude Code CLI cannot use the tool "
+                f"{quoted(tool.name)} with this schema, and would leave it out.",
                 param=where,
             )
     return None

@@ -29,6 +29,20 @@ which is logged.
 
 from __future__ import annotations
 
+#: So much of a value that a client sent is told again, and of a message altogether.
+MOST_QUOTED = 100
+MOST_TOLD = 4_000
+
+
+def cut(text: str, most: int = MOST_QUOTED) -> str:
+    """`text`, or its beginning if it is longer."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def quoted(text: str) -> str:
+    """What a client sent, as an error quotes it: a message is to be read."""
+    return repr(cut(text))
+
 
 class GatewayError(Exception):
     """Base of all errors of this package.
@@ -48,8 +62,9 @@ class InvalidRequest(GatewayError):
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.param = param
+        # Both may have names in them that a client made up.
+        super().__init__(cut(message, MOST_TOLD))
+        self.param = None if param is None else cut(param, MOST_TOLD)
         self.code = code
 
 
@@ -59,8 +74,7 @@ class ModelNotFound(InvalidRequest):
     def __init__(
         self, model: str, available: list[str], *, because: str = "", detail: str = ""
     ) -> None:
-        shown = model if len(model) <= 100 else model[:100] + "…"
-        because = because or f"The model {shown!r} does not exist."
+        because = because or f"The model {quoted(model)} does not exist."
         super().__init__(
             f"{because} Available: {', '.join(available)}.",
             param="model",
@@ -75,8 +89,8 @@ class ResponseNotFound(InvalidRequest):
     def __init__(self, response_id: str, param: str | None) -> None:
         where = f"`{param}`: " if param else ""
         super().__init__(
-            f"{where}There is no response {response_id!r}: it was never stored, or is "
-            "forgotten.",
+            f"{where}There is no response {quoted(response_id)}: it was never stored, "
+            "or is forgotten.",
             param=param,
             code="previous_response_not_found" if param else "response_not_found",
         )
@@ -92,9 +106,9 @@ class ProjectNotFound(InvalidRequest):
     def gone(cls, name: str) -> ProjectNotFound:
         """The directory of the project `name` is not there any more."""
         return cls(
-            f"The directory of the project {name!r} is gone: it was renamed, moved or "
-            "deleted. Put it back, or PATCH the project's `path`, or DELETE the "
-            "project.",
+            f"The directory of the project {quoted(name)} is gone: it was renamed, "
+            "moved or deleted. Put it back, or PATCH the project's `path`, or DELETE "
+            "the project.",
             code="project_directory_missing",
         )
 
@@ -104,8 +118,8 @@ class SessionNotFound(InvalidRequest):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
-            f"There is no session {session_id!r}. GET /v1/sessions lists them, POST "
-            "makes one.",
+            f"There is no session {quoted(session_id)}. GET /v1/sessions lists them, "
+            "POST makes one.",
             param="session_id",
             code="session_not_found",
         )
@@ -124,8 +138,8 @@ class SessionBusy(GatewayError):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
-            f"The session {session_id!r} is in the middle of a turn. Try again when "
-            "that has ended, or POST to its /interrupt."
+            f"The session {quoted(session_id)} is in the middle of a turn. Try again "
+            "when that has ended, or POST to its /interrupt."
         )
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from .errors import InvalidRequest
+from .errors import InvalidRequest, cut
 from .surrogates import mended_json
 
 #: What becomes of the field `model`, in all APIs.
@@ -29,6 +29,9 @@ Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 #: Python works off nested values by recursion, which has an end.
 MOST_DEPTH = 200
 
+# What is wrong with a value may quote the value.
+MOST_REASON = 200
+
 #: Ranges that hold in all APIs, also of what has no effect.
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -36,6 +39,11 @@ Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+#: Texts that say which one is meant. Names and ids may be longer than in OpenAI's API,
+#: where clients of other services send what those gave them.
+Name = Annotated[str, msgspec.Meta(max_length=512)]
+PathText = Annotated[str, msgspec.Meta(max_length=4_096)]
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 
@@ -78,8 +86,8 @@ class Fields(Generic[Request]):
         try:
             request = self._read(body)
         except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at `$")
-            name = path.rstrip("`").lstrip(".") or _missing_field(text)
+            text, path = text_and_path(error)
+            name = path.lstrip(".") or _missing_field(text)
             where = f"`{name}`: " if name else ""
             raise InvalidRequest(f"{where}{text}.", param=name or None) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -136,6 +144,14 @@ def containers_in(value: Any) -> Iterator[Any]:
     elif not isinstance(value, list):
         return iter(())
     return (part for part in value if isinstance(part, dict | list) and part)
+
+
+def text_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What is wrong with a value, and where it is, which may be nowhere in it."""
+    text, found, path = str(error).rpartition(" - at `$")
+    if not found:
+        text, path = path, ""
+    return cut(text, MOST_REASON), path.rstrip("`")
 
 
 def _missing_field(text: str) -> str:

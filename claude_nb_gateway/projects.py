@@ -18,7 +18,13 @@ from . import directories
 from .callers import Caller
 from .claude.profile import Profile
 from .directories import Place
-from .errors import InvalidRequest, NotAllowed, ProjectNotFound, StoreUnavailable
+from .errors import (
+    InvalidRequest,
+    NotAllowed,
+    ProjectNotFound,
+    StoreUnavailable,
+    quoted,
+)
 from .rights import Action, Reach, Resource
 from .store.records import Project, new_project_id
 from .store.store import Store
@@ -160,7 +166,7 @@ class Projects(LoggingConfigurable):
         if known is not None:
             raise ProjectNotFound.gone(known.name)
         raise ProjectNotFound(
-            f"There is no directory {reference!r} below the server's root. POST "
+            f"There is no directory {quoted(reference)} below the server's root. POST "
             "/v1/projects makes one."
         )
 
@@ -238,7 +244,7 @@ class Projects(LoggingConfigurable):
             place = await self._find(self._names_in(path))
             if place is None:
                 raise InvalidRequest(
-                    f"`path`: there is no directory {path!r}.", param="path"
+                    f"`path`: there is no directory {quoted(path)}.", param="path"
                 )
             other = await self.store.project_at(place.directory)
             if other is not None and other.id != project.id:
@@ -440,8 +446,8 @@ LOCAL = "local"
 
 def _not_found(reference: str) -> ProjectNotFound:
     return ProjectNotFound(
-        f"There is no project {reference!r}. GET /v1/projects lists them, POST makes "
-        "one."
+        f"There is no project {quoted(reference)}. GET /v1/projects lists them, POST "
+        "makes one."
     )
 
 

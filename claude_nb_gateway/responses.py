@@ -12,7 +12,7 @@ import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from .errors import InvalidRequest, ResponseNotFound
+from .errors import InvalidRequest, ResponseNotFound, quoted
 from .openai.response_request import Item
 from .openai.response_types import Response
 from .surrogates import encode
@@ -196,8 +196,8 @@ class ResponseStore(LoggingConfigurable):
         stored = self.get(response_id, [principal])
         if stored.task is None:
             raise InvalidRequest(
-                f"The response {response_id!r} is {stored.response.status}: there is "
-                "nothing to cancel."
+                f"The response {quoted(response_id)} is {stored.response.status}: "
+                "there is nothing to cancel."
             )
         stored.cancelled = True
         stored.task.cancel()

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, quoted
 from ..fields import MODEL, Fields, Names, Refusal, check_depth
 from ..openai import types as chat
 from ..openai.stop import check_lengths
@@ -310,8 +310,8 @@ def _clients_tools(request: CountTokensRequest) -> list[tuple[str, ToolParam]]:
 def _tool(tool: ToolParam, path: str) -> chat.FunctionTool:
     if tool.type not in (None, "custom"):
         raise InvalidRequest(
-            f"`{path}.type`: {tool.type!r} is no tool that there is here: describe it "
-            "as one of your own, with `input_schema`.",
+            f"`{path}.type`: {quoted(tool.type)} is no tool that there is here: "
+            "describe it as one of your own, with `input_schema`.",
             param=f"{path}.type",
         )
     function = chat.FunctionDefinition(

@@ -24,7 +24,7 @@ from tornado.web import HTTPError
 
 from .. import metrics
 from ..callers import Caller
-from ..errors import InvalidRequest, StoreUnavailable
+from ..errors import InvalidRequest, StoreUnavailable, cut
 from ..kernels import Kernel
 from ..openai.types import ErrorResponse
 from ..projects import LOCAL
@@ -451,7 +451,7 @@ class NotFoundHandler(GatewayHandler):
         await super().admit()
         if not self.current_user:
             raise self.unauthorized()
-        message = f"There is no {self.request.method} {self.request.path} here."
+        message = f"There is no {self.request.method} {cut(self.request.path)} here."
         resource = self.request.path.partition("/v1/")[2].partition("/")[0]
         if resource in NOT_CLAUDES:
             message += f" Claude makes no {resource}: use another service for that."

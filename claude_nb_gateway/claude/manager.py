@@ -28,6 +28,7 @@ from ..errors import (
     SessionBusy,
     ShuttingDown,
     TooBusy,
+    quoted,
 )
 from . import command, locations, machine
 from .guard import Guarded
@@ -544,8 +545,9 @@ class CLIManager(LoggingConfigurable):
         tail = await self._tail(opening.profile.directory, session_id)
         if tail is None and conversation.begun:
             raise InvalidRequest(
-                f"The transcript of the session {session_id!r} is gone: Claude Code "
-                "removes old ones (its setting cleanupPeriodDays). Make a new session.",
+                f"The transcript of the session {quoted(session_id)} is gone: Claude "
+                "Code removes old ones (its setting cleanupPeriodDays). Make a new "
+                "session.",
                 param="session_id",
                 code="session_transcript_missing",
             )

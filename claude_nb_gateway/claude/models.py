@@ -9,7 +9,7 @@ from typing import Any
 from traitlets import Dict, List, Unicode
 from traitlets.config import LoggingConfigurable
 
-from ..errors import GatewayError, ModelNotFound, UpstreamError
+from ..errors import GatewayError, ModelNotFound, UpstreamError, quoted
 
 MOST_CHARACTERS = 200
 
@@ -110,7 +110,9 @@ class ModelCatalog(LoggingConfigurable):
         if not isinstance(error, UpstreamError) or error.status != 404:
             return error
         wanted = name or self.default_model
-        which = f"the model {wanted!r}" if wanted else "Claude Code's default model"
+        which = (
+            f"the model {quoted(wanted)}" if wanted else "Claude Code's default model"
+        )
         because = (
             f"The model's API does not know {which}, or the server's account may not "
             "use it."

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ..claude.tools import AGAIN, name_for_cli, parsed_input
 from ..claude.turns import ContentBlock
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, quoted
 from ..fields import check_depth, too_deep
 from .types import ToolCall
 
@@ -90,7 +90,7 @@ class Calls:
         awaited = self._awaited.get(client_id)
         if not awaited:
             raise InvalidRequest(
-                f"`{path}.tool_call_id`: no call {client_id!r} of the "
+                f"`{path}.tool_call_id`: no call {quoted(client_id)} of the "
                 "assistant's message before it waits for a result.",
                 param=f"{path}.tool_call_id",
             )
@@ -110,7 +110,7 @@ class Calls:
         InvalidRequest
             One is missing.
         """
-        missing = [repr(i) for i, positions in self._awaited.items() if positions]
+        missing = [quoted(i) for i, positions in self._awaited.items() if positions]
         if missing:
             more = ", …" if len(missing) > _MOST_NAMED else ""
             raise InvalidRequest(

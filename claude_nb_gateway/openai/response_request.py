@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..errors import InvalidRequest
-from ..fields import MODEL, Fields, Refusal
+from ..errors import InvalidRequest, quoted
+from ..fields import MODEL, Fields, Refusal, text_and_path
 from .response_tool_types import (
     AllowedChoice,
     CustomToolCallItem,
@@ -179,7 +179,7 @@ def _decoded(body: bytes, fields: Fields[Request]) -> Request:
     for index, wish in enumerate(request.include or []):
         if wish not in HARMLESS_INCLUDES:
             raise InvalidRequest(
-                f"`include[{index}]`: {wish!r} cannot be had here: leave it out.",
+                f"`include[{index}]`: {quoted(wish)} cannot be had here: leave it out.",
                 param=f"include[{index}]",
                 code="unsupported_parameter",
             )
@@ -200,7 +200,7 @@ def decode_response_create(message: bytes) -> ResponseCreate | None:
         return None
     if create.type != "response.create":
         raise InvalidRequest(
-            f"`type`: There is no message {create.type!r} here: send "
+            f"`type`: There is no message {quoted(create.type)} here: send "
             "`response.create`.",
             param="type",
         )
@@ -322,8 +322,8 @@ def _item(raw: Item, path: str) -> InputItem:
     try:
         item: InputItem = msgspec.convert(raw, InputItem)
     except msgspec.ValidationError as error:
-        text, _, inner = str(error).partition(" - at `$")
-        where = path + inner.rstrip("`")
+        text, inner = text_and_path(error)
+        where = path + inner
         raise InvalidRequest(f"`{where}`: {text}.", param=where) from None
     return item
 
@@ -333,8 +333,8 @@ def _message(item: InputItem, path: str) -> ChatMessage | None:
         return None
     if isinstance(item, ItemReference):
         raise InvalidRequest(
-            f"`{path}.id`: There is no item {item.id!r} here: it belongs to no stored "
-            "response. Send the item itself.",
+            f"`{path}.id`: There is no item {quoted(item.id)} here: it belongs to no "
+            "stored response. Send the item itself.",
             param=f"{path}.id",
         )
     if isinstance(item, FunctionCallItem | CustomToolCallItem | LocalShellCallItem):

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, quoted
+from ..fields import text_and_path
 from ..surrogates import mended_json
 from .response_tool_types import (
     CustomTool,
@@ -214,15 +215,15 @@ def _read(raw: Json, path: str, kinds: Sequence[str]) -> ClientTool:
     kind = raw.get("type")
     if kind not in kinds:
         raise InvalidRequest(
-            f"`{path}.type`: {str(kind)[:100]!r} is no tool that there is here: send "
+            f"`{path}.type`: {quoted(str(kind))} is no tool that there is here: send "
             f"one of {', '.join(kinds)}. Others can be run as a function of yours.",
             param=f"{path}.type",
         )
     try:
         tool: ClientTool = msgspec.convert(raw, ClientTool)
     except msgspec.ValidationError as error:
-        text, _, inner = str(error).partition(" - at `$")
-        where = path + inner.rstrip("`")
+        text, inner = text_and_path(error)
+        where = path + inner
         raise InvalidRequest(f"`{where}`: {text}.", param=where) from None
     return tool
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, quoted
 
 Json = dict[str, Any]
 
@@ -69,7 +69,7 @@ class SchemaMender:
         InvalidRequest
             It is none, and its meaning cannot be told; or it is too large.
         """
-        self._begin(path, f", of the tool {tool!r}")
+        self._begin(path, f", of the tool {quoted(tool)}")
         kind = schema.get("type")
         if isinstance(kind, list) and "object" in kind:
             kind = "object"

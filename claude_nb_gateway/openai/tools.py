@@ -11,7 +11,7 @@ from ..claude.property_names import with_legal_names
 from ..claude.tools import name_for_cli
 from ..claude.turns import CallRule, Tool
 from ..dialects import check_bounds, check_references, for_tool, in_newest_form
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, quoted
 from .tool_schemas import SchemaMender
 from .types import (
     AllowedToolsChoice,
@@ -51,7 +51,8 @@ def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
     for index, tool in enumerate(tools):
         if tool.name in names:
             raise InvalidRequest(
-                f"`tools[{index}].function.name`: {tool.name!r} is there already.",
+                f"`tools[{index}].function.name`: {quoted(tool.name)} is there "
+                "already.",
                 param=f"tools[{index}].function.name",
             )
         names.add(tool.name)
@@ -59,7 +60,7 @@ def tools_of(request: ChatCompletionRequest) -> tuple[Tool, ...]:
     for name in _chosen(choice):
         if name not in names:
             raise InvalidRequest(
-                f"`tool_choice`: there is no {name!r} among `tools`.",
+                f"`tool_choice`: there is no {quoted(name)} among `tools`.",
                 param="tool_choice",
             )
     if _requires_call(choice) and not (tools and _chosen(choice, names)):
