@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .errors import InvalidRequest
+from .errors import InvalidRequest, quoted
 
 MOST_PATH_BYTES = 4_096
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,7 +43,7 @@ def names_in(path: str, *, allow_hidden: bool = False) -> list[str]:
         It is absolute, leads upwards or to something hidden, or cannot be a path.
     """
     refused = _refusal(path)
-    names = [name for name in path.split("/") if name not in ("", ".")]
+    names = [] if refused else [n for n in path.split("/") if n not in ("", ".")]
     if not refused and ".." in names:
         refused = "it must not lead upwards (`..`)"
     if not refused and not allow_hidden and any(n.startswith(".") for n in names):
@@ -58,15 +58,18 @@ def names_in(path: str, *, allow_hidden: bool = False) -> list[str]:
 
 
 def _refusal(path: str) -> str:
+    # Its length is looked at first, which takes no longer for a long one.
+    too_long = f"it is longer than {MOST_PATH_BYTES} bytes"
+    if len(path) > MOST_PATH_BYTES:
+        return too_long
     if path.startswith(("/", "~")):
         return "it must not be absolute"
     if any(ord(character) < 0x20 or character == "\x7f" for character in path):
         return "it must not have control characters in it"
     try:
-        too_long = len(path.encode()) > MOST_PATH_BYTES
+        return too_long if len(path.encode()) > MOST_PATH_BYTES else ""
     except UnicodeEncodeError:
         return "it is no valid text"
-    return f"it is longer than {MOST_PATH_BYTES} bytes" if too_long else ""
 
 
 def find(root: str, names: Sequence[str]) -> Place | None:
@@ -153,7 +156,7 @@ def _step(descriptor: int, name: str, create: bool) -> int:
     except OSError as error:
         reason = _reason(descriptor, name, error)
         raise InvalidRequest(
-            f"`path`: {name!r} {reason}.", param="path", code="invalid_path"
+            f"`path`: {quoted(name)} {reason}.", param="path", code="invalid_path"
         ) from error
 
 

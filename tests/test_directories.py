@@ -46,6 +46,12 @@ def test_other_paths_are_refused(path):
     assert refused.value.param == "path"
 
 
+@pytest.mark.parametrize("path", ["/" + "x" * 5000, "\x7f" * 5000, "a/" * 3000])
+def test_length_of_a_path_is_looked_at_first(path):
+    with pytest.raises(InvalidRequest, match="longer than 4096 bytes"):
+        directories.names_in(path)
+
+
 def test_hidden_directories_can_be_allowed():
     assert directories.names_in(".config", allow_hidden=True) == [".config"]
     with pytest.raises(InvalidRequest):
