@@ -31,6 +31,9 @@ TEXT_TYPES = ("application/json", "application/xml", "application/x-ipynb+json")
 MOST_IMAGE_BYTES = 5 * 2**20
 MOST_PDF_BYTES = 32 * 2**20
 
+#: The data of a data URI begin within these.
+MOST_HEAD_CHARACTERS = 500
+
 _DATA_URI = re.compile(
     r"data:(?P<type>[\w/+.-]*)(?:;[\w-]+=[^;,]*)*;base64,", re.IGNORECASE
 )
@@ -56,7 +59,7 @@ def image_block(url: str, path: str) -> ContentBlock:
             param=path,
             code="invalid_image_url",
         )
-    match = _DATA_URI.match(url)
+    match = _data_uri(url)
     if match is None:
         raise InvalidRequest(
             f"`{path}` must be a data URI, `data:image/png;base64,…`.",
@@ -100,7 +103,7 @@ def file_block(file: FileData, path: str) -> ContentBlock:
             param=f"{path}.file_data",
         )
     path = f"{path}.file_data"
-    match = _DATA_URI.match(file.file_data)
+    match = _data_uri(file.file_data)
     data = file.file_data[match.end() :] if match else file.file_data
     guessed, _ = mimetypes.guess_type(file.filename or "")
     media_type = (match["type"].lower() if match else "") or guessed or ""
@@ -115,6 +118,11 @@ def file_block(file: FileData, path: str) -> ContentBlock:
     if file.filename:
         block["title"] = file.filename
     return block
+
+
+def _data_uri(text: str) -> re.Match[str] | None:
+    """How a data URI begins; None if `text` is none."""
+    return _DATA_URI.match(text, 0, MOST_HEAD_CHARACTERS)
 
 
 def _text_in(content: bytes, media_type: str, path: str) -> str:

@@ -42,6 +42,8 @@ def test_type_of_an_image_is_that_of_its_bytes(content, media_type):
         ("data:image/png;base64,???", "invalid_image"),
         ("https://example.org/x.png", "invalid_image_url"),
         ("/etc/passwd", "invalid_image_url"),
+        (uri(PNG, "image/" + "x" * 500), "invalid_image_url"),
+        ("data:" + "x" * 10_000_000, "invalid_image_url"),
     ],
 )
 def test_images_that_cannot_be_sent_are_refused(url, code):
