@@ -9,6 +9,7 @@ import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from traitlets.config import Application
 
@@ -29,8 +30,8 @@ COMMAND = (
 def find_connection() -> Connection | None:
     """The gateway that the environment names, or that of the kernel's own server.
 
-    ``CLAUDE_GATEWAY_URL`` and ``CLAUDE_GATEWAY_KEY_FILE`` name one; a server that
-    runs the gateway leaves a file for the kernels it starts.
+    ``CLAUDE_GATEWAY_URL``, with or without ``/v1``, and ``CLAUDE_GATEWAY_KEY_FILE``
+    name one; a server that runs the gateway leaves a file for the kernels it starts.
 
     Raises
     ------
@@ -39,13 +40,17 @@ def find_connection() -> Connection | None:
     """
     url = os.environ.get("CLAUDE_GATEWAY_URL")
     if url:
-        return Connection(url.rstrip("/"), _key())
+        return Connection(_with_v1(url.rstrip("/")), _key())
     parent = os.environ.get("JPY_PARENT_PID", "")
     found = read_connection(int(parent)) if parent.isdecimal() else None
     kernel_id = _kernel_id()
     if found is None or kernel_id is None:
         return found
     return replace(found, api_key=key_of_kernel(found.api_key, kernel_id))
+
+
+def _with_v1(url: str) -> str:
+    return url if "v1" in urlsplit(url).path.split("/") else f"{url}/v1"
 
 
 def _kernel_id() -> str | None:
