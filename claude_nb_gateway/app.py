@@ -498,8 +498,10 @@ class GatewayApp(ExtensionApp):
         server = self.serverapp
         assert server is not None
         local = urlsplit(server.local_url)
-        address = "" if _is_loopback(server) or server.ip in ANY_ADDRESS else server.ip
-        netloc = f"{address}:{server.port}" if address else local.netloc
+        netloc = local.netloc
+        if not server.sock and server.ip not in (*ANY_ADDRESS, "localhost"):
+            address = f"[{server.ip}]" if ":" in server.ip else server.ip
+            netloc = f"{address}:{server.port}"
         base_url = url_path_join(f"{local.scheme}://{netloc}", server.base_url, "v1")
         return Connection(base_url, self.kernels.key, server.certfile or None)
 

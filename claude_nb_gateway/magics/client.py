@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import ssl
 from collections.abc import Iterator
@@ -13,8 +14,6 @@ import httpx2
 
 from ..connection import Connection
 from .errors import AnswerFailed, ClaudeError, GatewayUnreachable, RequestRefused
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 # The gateway writes a comment into a silent stream every 15 s by default.
 READ_TIMEOUT_SECONDS = 120.0
@@ -53,7 +52,7 @@ class Client:
             timeout=httpx2.Timeout(10.0, read=READ_TIMEOUT_SECONDS),
             verify=_trust(connection.certificate),
             # A proxy for the world is no way to this machine.
-            trust_env=urlsplit(connection.base_url).hostname not in LOOPBACK,
+            trust_env=not _is_loopback(urlsplit(connection.base_url).hostname or ""),
         )
 
     def ask(self, messages: list[dict[str, str]], model: str) -> Iterator[Answer]:
@@ -109,6 +108,13 @@ def _error(status: int, body: str) -> ClaudeError:
         return kind(error["message"], status=status, code=error["code"])
     except (ValueError, KeyError, TypeError):
         return kind(f"the gateway answered with status {status}", status=status)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _trust(certificate: str | None) -> ssl.SSLContext | bool:
