@@ -61,6 +61,7 @@ from .connection import (
     Connection,
     remove_connection,
     remove_stale_connections,
+    socket_url,
     write_connection,
 )
 from .errors import CLINotFound
@@ -497,12 +498,7 @@ class GatewayApp(ExtensionApp):
         """How programs on this machine reach ``/v1``, and nothing else, of us."""
         server = self.serverapp
         assert server is not None
-        local = urlsplit(server.local_url)
-        netloc = local.netloc
-        if not server.sock and server.ip not in (*ANY_ADDRESS, "localhost"):
-            address = f"[{server.ip}]" if ":" in server.ip else server.ip
-            netloc = f"{address}:{server.port}"
-        base_url = url_path_join(f"{local.scheme}://{netloc}", server.base_url, "v1")
+        base_url = url_path_join(_origin(server), server.base_url, "v1")
         return Connection(base_url, self.kernels.key, server.certfile or None)
 
     def _stdin_readable(self) -> None:
@@ -565,6 +561,17 @@ def _stop_at_sigint(server: ServerApp) -> None:
     untouched = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if untouched and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
+
+
+def _origin(server: ServerApp) -> str:
+    """Where programs on this machine reach `server`."""
+    if server.sock:
+        return socket_url(server.sock)
+    local = urlsplit(server.local_url)
+    if server.ip in (*ANY_ADDRESS, "localhost"):
+        return f"{local.scheme}://{local.netloc}"
+    address = f"[{server.ip}]" if ":" in server.ip else server.ip
+    return f"{local.scheme}://{address}:{server.port}"
 
 
 def _is_loopback(server: ServerApp) -> bool:

@@ -16,12 +16,15 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 import psutil
 from jupyter_core.paths import jupyter_runtime_dir
 
 #: How the keys of kernels begin.
 KERNEL_KEY_PREFIX = "cnbk_"
+#: As Jupyter writes it: in the place of the host stands the path, percent-encoded.
+SOCKET_SCHEME = "http+unix://"
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,29 @@ class Connection:
     """Where a gateway is and what opens it, named as OpenAI clients name it.
 
     `base_url` ends in ``/v1``. `certificate` is the PEM file of a server that
-    speaks https, to be trusted by it alone.
+    speaks https, to be trusted by it alone. That of a server on a unix socket begins
+    with ``http+unix://``, which clients do not take: they need `socket` for their
+    transport, and `http_url`.
     """
 
     base_url: str
     api_key: str = field(repr=False)
     certificate: str | None = None
+
+    @property
+    def socket(self) -> str | None:
+        """The path of the server's unix socket; None for one that has a port."""
+        if not self.base_url.startswith(SOCKET_SCHEME):
+            return None
+        return unquote(urlsplit(self.base_url).netloc)
+
+    @property
+    def http_url(self) -> str:
+        """`base_url` as it is said on the wire, over a socket too."""
+        if self.socket is None:
+            return self.base_url
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://localhost{urlsplit(self.base_url).path}"
 
     def to_json(self) -> str:
         """One line, for `from_json`."""
@@ -47,6 +67,11 @@ class Connection:
             return cls(**json.loads(text))
         except TypeError as error:
             raise ValueError(f"no connection: {error}") from error
+
+
+def socket_url(path: str) -> str:
+    """The URL of a server on the unix socket at `path`, without the last slash."""
+    return SOCKET_SCHEME + quote(os.path.abspath(path), safe="")
 
 
 def new_kernel_key() -> str:

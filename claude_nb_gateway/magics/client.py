@@ -47,12 +47,15 @@ class Client:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        trust = _trust(connection.certificate)
+        uds = connection.socket
         self._http = httpx2.Client(
             headers={"Authorization": f"Bearer {connection.api_key}"},
             timeout=httpx2.Timeout(10.0, read=READ_TIMEOUT_SECONDS),
-            verify=_trust(connection.certificate),
+            verify=trust,
+            transport=httpx2.HTTPTransport(verify=trust, uds=uds) if uds else None,
             # A proxy for the world is no way to this machine.
-            trust_env=not _is_loopback(urlsplit(connection.base_url).hostname or ""),
+            trust_env=not _is_loopback(urlsplit(connection.http_url).hostname or ""),
         )
 
     def ask(self, messages: list[dict[str, str]], model: str) -> Iterator[Answer]:
@@ -69,7 +72,7 @@ class Client:
             "stream": True,
             "stream_options": {"include_usage": True, "include_session": True},
         }
-        url = self.connection.base_url + "/chat/completions"
+        url = self.connection.http_url + "/chat/completions"
         try:
             with self._http.stream("POST", url, json=body) as response:
                 if response.status_code != 200:
@@ -77,8 +80,9 @@ class Client:
                     raise _error(response.status_code, response.text)
                 yield from _answers(response)
         except httpx2.ConnectError as error:
+            where = self.connection.socket or self.connection.base_url
             raise GatewayUnreachable(
-                f"no Claude gateway answers at {self.connection.base_url} ({error})"
+                f"no Claude gateway answers at {where} ({error})"
             ) from error
         except httpx2.HTTPError as error:
             raise AnswerFailed(f"the gateway broke off: {error}") from error

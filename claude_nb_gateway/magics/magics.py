@@ -22,6 +22,17 @@ from .display import output_for
 from .errors import Interrupted
 from .gateway import EmbeddedGateway, find_connection
 
+ON_SOCKET = """\
+This gateway listens on the unix socket {path}, not on a port.
+An OpenAI client reaches it by httpx2 (openai before 3: httpx), where gateway is what
+%claude_gateway gives:
+
+OpenAI(
+    base_url=gateway.http_url,
+    api_key=gateway.api_key,
+    http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=gateway.socket)),
+)"""
+
 
 @magics_class
 class ClaudeMagics(Magics):
@@ -79,7 +90,10 @@ class ClaudeMagics(Magics):
           gateway = %claude_gateway
           OpenAI(base_url=gateway.base_url, api_key=gateway.api_key)
         """
-        return self._connection()
+        connection = self._connection()
+        if connection.socket:
+            print(ON_SOCKET.format(path=connection.socket))
+        return connection
 
     def close(self) -> None:
         """Close the connection, and end the gateway if it is this kernel's own."""

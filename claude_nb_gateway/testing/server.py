@@ -28,6 +28,7 @@ EXTENSION = ("server", "--no-browser")
 FOREIGN = ("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI", "PYTEST")
 
 READY = "OPENAI_BASE_URL="
+SOCKET_OPTION = "--ServerApp.sock="
 
 
 @dataclass
@@ -114,8 +115,10 @@ def running_gateway(
     RuntimeError
         It did not start; the message is its log.
     """
+    on_socket = any(option.startswith(SOCKET_OPTION) for option in options)
+    port = () if on_socket else ("--ServerApp.port=0",)
     process = subprocess.Popen(  # noqa: S603 - the arguments are the test's own
-        [*JUPYTER, *command, "--allow-root", "--ServerApp.port=0", *options],
+        [*JUPYTER, *command, "--allow-root", *port, *options],
         env={**hermetic_environment(directory, model_url), **(env or {})},
         cwd=directory,
         stdout=subprocess.PIPE,

@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import httpx2
+import openai
 import psutil
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -120,6 +122,20 @@ def test_gateway_is_there_for_openai_clients(shell, gateway):
     shell.run_cell("found = %claude_gateway")
     found = shell.user_ns["found"]
     assert (found.base_url, found.api_key) == (gateway.base_url, gateway.key)
+
+
+def test_gateway_on_a_socket_is_given_with_the_client_that_reaches_it(
+    shell, monkeypatch, capsys
+):
+    monkeypatch.setenv("CLAUDE_GATEWAY_URL", "http+unix://%2Ftmp%2Fs.sock/v1")
+    shell.run_cell("found = %claude_gateway")
+    said = capsys.readouterr().out
+    assert "unix socket /tmp/s.sock" in said
+    remedy = said[said.index("OpenAI(") :]
+    names = {"OpenAI": openai.OpenAI, "httpx2": httpx2}
+    found = eval(remedy, names | {"gateway": shell.user_ns["found"]})
+    assert str(found.base_url) == "http://localhost/v1/"
+    found.close()
 
 
 def test_unloading_leaves_nothing(shell):
