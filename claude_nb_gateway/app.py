@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -75,7 +76,7 @@ from .redaction import hide_secrets_of_config
 from .responses import ResponseStore
 from .schemas import SchemaChecker
 from .sessions import Sessions
-from .standalone import StandaloneServer
+from .standalone import StandaloneServer, base_url_of, place_of
 from .store.keys import KEY_PREFIX
 from .store.store import Store
 from .testing.demo import demo_environment, demo_reply
@@ -120,12 +121,13 @@ RESOURCES: list[tuple[str, type[GatewayHandler]]] = [
 DEMO_GREETING = """
   The Claude gateway runs with canned answers. From another shell:
 
-    curl -N {base}/chat/completions \\
+    {curl} -N {base}/chat/completions \\
       -H 'Authorization: Bearer {key}' \\
       -H 'Content-Type: application/json' \\
       -d '{{"model": "sonnet", "stream": true,
            "messages": [{{"role": "user", "content": "Hello"}}]}}'
-
+"""
+DEMO_VARIABLES = """
   For OpenAI clients:
 
     export OPENAI_BASE_URL={base} OPENAI_API_KEY={key}
@@ -523,16 +525,21 @@ class GatewayApp(ExtensionApp):
 
     def _greet(self) -> None:
         assert self.serverapp is not None
-        base = url_path_join(self.serverapp.connection_url, "v1")
-        self.log.info("Claude gateway: OPENAI_BASE_URL=%s", base)
-        if not self.demo:
-            return
+        self.log.info("Claude gateway: OPENAI_BASE_URL=%s", place_of(self.serverapp))
+        if self.demo:
+            self._greet_demo(self.serverapp)
+
+    def _greet_demo(self, server: ServerApp) -> None:
         # Only here is a key printed: this one opens nothing but canned answers,
         # and the Jupyter server it belongs to prints it as well.
-        key = "none" if self.keyless else self.serverapp.identity_provider.token
-        print(  # to be copied from the terminal, free of log prefixes
-            DEMO_GREETING.format(base=base, key=key), flush=True
-        )
+        key = "none" if self.keyless else server.identity_provider.token
+        base, curl, greeting = base_url_of(server), "curl", DEMO_GREETING
+        if server.sock:
+            curl = f"curl --unix-socket {shlex.quote(os.path.abspath(server.sock))}"
+        else:  # no variable tells a client of a socket
+            greeting += DEMO_VARIABLES
+        # To be copied from the terminal, free of log prefixes.
+        print(greeting.format(curl=curl, base=base, key=key), flush=True)
 
 
 class _KeyElsewhere(Matcher):

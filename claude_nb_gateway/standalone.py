@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from importlib.metadata import version
 
 from jupyter_server.serverapp import ServerApp
@@ -29,7 +30,8 @@ class StandaloneServer(ServerApp):
     # Defaults of their own, so that command line and files still decide.
     @default("port")
     def _default_port(self) -> int:
-        return 8000
+        # Beside a socket Jupyter allows no port but its own default.
+        return self.port_default_value if self.sock else 8000
 
     @default("port_retries")
     def _default_port_retries(self) -> int:
@@ -56,12 +58,11 @@ class StandaloneServer(ServerApp):
     def running_server_info(self, kernel_count: bool = True) -> str:
         """Say where the gateway is, and how one is let in; there are no kernels."""
         about = f"Claude gateway {version('claude_nb_gateway')} answers at"
-        base = url_path_join(self.connection_url, "v1")
         key = "API key: the server's token, which `jupyter server list` shows."
         if getattr(self.starter_app, "keyless", False):
             key = "Clients on this machine need no API key."
         projects = f"Projects are directories below {self.root_dir}."
-        return f"{about} {base}\n{key}\n{projects}"
+        return f"{about} {place_of(self)}\n{key}\n{projects}"
 
     def _find_http_port(self) -> None:
         try:
@@ -74,6 +75,20 @@ class StandaloneServer(ServerApp):
                 self.port + 1,
             )
             raise
+
+
+def base_url_of(server: ServerApp) -> str:
+    """The URL of ``/v1``; of a server on a socket, what is said over that."""
+    if not server.sock:
+        return url_path_join(server.connection_url, "v1")
+    scheme = "https" if server.certfile else "http"
+    return url_path_join(f"{scheme}://localhost", server.base_url, "v1")
+
+
+def place_of(server: ServerApp) -> str:
+    """`base_url_of`, and the socket if there is one."""
+    socket = f" over the unix socket {os.path.abspath(server.sock)}"
+    return base_url_of(server) + (socket if server.sock else "")
 
 
 def _without_kernels(record: logging.LogRecord) -> bool:

@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
+import httpx2
 import openai
 import psutil
 import pytest
@@ -130,6 +132,40 @@ def test_taken_port_is_an_error(tmp_path):
     assert ended.returncode == 1
     assert f"port {port} is not available" in ended.stderr
     assert f"jupyter claude-gateway --port={port + 1}" in ended.stderr
+
+
+@pytest.fixture
+def socket_path():
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        yield os.path.join(directory, "g.sock")
+
+
+def test_alone_it_starts_on_a_socket_and_says_how_it_is_reached(
+    tmp_path, model, socket_path
+):
+    option = f"--ServerApp.sock={socket_path}"
+    with running_gateway(tmp_path, model.url, option, command=STANDALONE) as gateway:
+        log = gateway.wait_for_log("Projects are directories")
+        assert gateway.base_url == "http://localhost/v1"
+        with (
+            httpx2.Client(transport=httpx2.HTTPTransport(uds=socket_path)) as http,
+            client_of(gateway, api_key="none", http_client=http) as client,
+        ):
+            assert client.chat.completions.create(**QUESTION).choices
+    place = f"http://localhost/v1 over the unix socket {socket_path}"
+    assert f"OPENAI_BASE_URL={place}\n" in log
+    assert f"answers at {place}\n" in log
+    assert "http+unix" not in log
+
+
+@pytest.mark.soak
+def test_demo_on_a_socket_prints_a_line_to_paste(tmp_path, socket_path):
+    options = ("--demo", f"--ServerApp.sock={socket_path}")
+    with running_gateway(tmp_path, "", *options, command=STANDALONE) as gateway:
+        log = gateway.wait_for_log("curl")
+        assert f"curl --unix-socket {socket_path} -N http://localhost/v1/" in log
+        gateway.stop()
+    assert "export OPENAI_BASE_URL" not in "".join(gateway.log)
 
 
 NO_KEY = {"ANTHROPIC_API_KEY": ""}
