@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
@@ -74,7 +74,7 @@ class Compactions(LoggingConfigurable):
 
     async def _opened(self, content: Any, principal: str, where: str) -> str:
         key = await self._fernet()
-        if isinstance(content, str) and len(content) <= MOST_CONTENT:
+        if _can_be_sealed(content):
             with contextlib.suppress(InvalidToken, msgspec.DecodeError):
                 data = await asyncio.to_thread(key.decrypt, content)
                 sealed = msgspec.json.decode(data, type=_Summary)
@@ -106,6 +106,12 @@ class Compactions(LoggingConfigurable):
                 error,
             )
             return Fernet(Fernet.generate_key())
+
+
+def _can_be_sealed(content: Any) -> TypeGuard[str]:
+    if not isinstance(content, str) or len(content) > MOST_CONTENT:
+        return False
+    return content.isascii()  # other text is an error that Fernet does not catch
 
 
 def _key_in(path: Path) -> bytes:

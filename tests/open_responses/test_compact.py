@@ -91,6 +91,18 @@ def test_of_another_or_changed_it_is_refused(compact, client, gateway):
             assert error.value.code == "invalid_encrypted_content"
 
 
+@pytest.mark.parametrize("endpoint", ["responses", "responses/compact"])
+@pytest.mark.parametrize("content", ["\\u00e9", "\\ud800"])
+def test_what_is_not_ascii_was_not_made_here(gateway, endpoint, content):
+    item = f'{{"type": "compaction", "encrypted_content": "{content}"}}'
+    with http(gateway) as plain:
+        answer = plain.post(
+            endpoint, content=f'{{"model": "sonnet", "input": [{item}]}}'
+        )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_encrypted_content"
+
+
 def test_half_a_summary_is_none(compact, model):
     model.script(Reply(["half"], stop_reason="max_tokens"))
     answer = compact(input="hello")
