@@ -84,7 +84,8 @@ class AnswerFilter:
         """
         if self._corrections == MOST_CORRECTIONS:
             raise ConstraintUnmet(
-                f"You must answer with JSON that matches `{PARAMETER}`: {self.wrong}"
+                f"You must answer with JSON that matches `{PARAMETER}`: {self.wrong}",
+                param=PARAMETER,
             )
         self._corrections += 1
         how = "with JSON alone: no other words, no code fence"

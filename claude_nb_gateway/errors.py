@@ -227,10 +227,14 @@ class StoreUnavailable(GatewayError):
 
 
 class ConstraintUnmet(GatewayError):
-    """The model's answer is not what the request demands, and is kept back."""
+    """The model's answer is not what the request demands, and is kept back.
 
-    def __init__(self, demand: str) -> None:
+    `param` is the field that demands it, where the message names that.
+    """
+
+    def __init__(self, demand: str, *, param: str | None = None) -> None:
         super().__init__(
             "The model did not do what the request demands, though told twice: "
             f"{demand} Try again, or demand less."
         )
+        self.param = param

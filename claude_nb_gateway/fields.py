@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from .errors import InvalidRequest, cut
+from .errors import ConstraintUnmet, GatewayError, InvalidRequest, cut
 from .surrogates import mended_json
 
 #: What becomes of the field `model`, in all APIs.
@@ -175,9 +175,15 @@ def named_as(names: Names) -> Iterator[None]:
     """
     try:
         yield
-    except InvalidRequest as error:
-        if error.param is not None:
-            old = error.param
-            error.param = renamed(old, names)
-            error.message = error.message.replace(f"`{old}`", f"`{error.param}`")
+    except GatewayError as error:
+        rename_in(error, names)
         raise
+
+
+def rename_in(error: GatewayError, names: Names) -> None:
+    """Let `error` call its field as `names` have it."""
+    if not isinstance(error, InvalidRequest | ConstraintUnmet) or error.param is None:
+        return
+    old = error.param
+    error.param = renamed(old, names)
+    error.message = error.message.replace(f"`{old}`", f"`{error.param}`")

@@ -20,7 +20,7 @@ from ..claude.profile import CHAT, Profile
 from ..claude.turns import Conversation
 from ..conversation import Corrected, answer
 from ..errors import GatewayError, InvalidRequest
-from ..fields import Names, renamed
+from ..fields import Names, rename_in, renamed
 from ..openai.chunks import ChunkBuilder, has_words, merge
 from ..openai.messages import conversation_of, images_in
 from ..openai.structured import StructuredAnswer, checked_schema
@@ -127,6 +127,8 @@ class AnsweringHandler(GatewayHandler):
     answered_in = Scope()
     #: Whether the request is so large that others would feel what it takes.
     is_large = False
+    #: What the fields of the chat completion are called in the request.
+    field_names: Names = ()
 
     async def compute(self, function: Callable[..., Result], *args: Any) -> Result:
         """What `function`, which is pure, gives for `args`.
@@ -229,8 +231,9 @@ class AnsweringHandler(GatewayHandler):
         if names:
             self.tell(IGNORED_HEADER, ", ".join(names))
 
-    def _report_left_out(self, fields: Sequence[str], names: Names) -> None:
+    def _report_left_out(self, fields: Sequence[str]) -> None:
         """Say what of the schemas the model could not be asked for."""
+        names = self.field_names
         shown = list(dict.fromkeys(renamed(field, names) for field in fields))
         if len(shown) > MOST_NAMED:
             shown[MOST_NAMED:] = ["..."]
@@ -249,6 +252,7 @@ class AnsweringHandler(GatewayHandler):
         Where it was translated from a request of another kind, `paths` are the
         names that its messages have there, `names` those of its fields.
         """
+        self.field_names = names
         if paths is None:
             count = len(request.messages)
             paths = await self.compute(lambda: [f"messages[{n}]" for n in range(count)])
@@ -263,7 +267,7 @@ class AnsweringHandler(GatewayHandler):
         await self.compute(conversation.digests)  # which keeps them
         for path, schema in await self.compute(_checked, request):
             await self.gateway.schemas.check_schema(schema, path)
-        self._report_left_out(conversation.left_out, names)
+        self._report_left_out(conversation.left_out)
         structured = None
         if conversation.opening.schema:
             structured = StructuredAnswer(streamed=bool(request.stream))
@@ -315,7 +319,8 @@ class AnsweringHandler(GatewayHandler):
             async for batch in batches:
                 for message in batch:
                     if isinstance(message, Corrected):
-                        self.tell(CORRECTED_HEADER, message.parameter)
+                        corrected = renamed(message.parameter, self.field_names)
+                        self.tell(CORRECTED_HEADER, corrected)
                 chunks = [chunk for message in batch for chunk in builder.feed(message)]
                 if not begun and conversation.has_own_turns:
                     self.tell(SESSION_HEADER, builder.session.id)
@@ -331,6 +336,7 @@ class AnsweringHandler(GatewayHandler):
         self.failed_midway = True
         if isinstance(error, GatewayError):
             self.log.warning("mid-stream: %s %s", error, error.detail)
+            rename_in(error, self.field_names)
             return api_error(error).body
         self.log.error("mid-stream: %s", error, exc_info=error)
         return error_of(error, 500)

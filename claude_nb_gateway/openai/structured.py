@@ -155,4 +155,6 @@ class StructuredAnswer:
 
 
 def _unmet() -> ConstraintUnmet:
-    return ConstraintUnmet("You must answer in the format of `response_format`.")
+    return ConstraintUnmet(
+        "You must answer in the format of `response_format`.", param="response_format"
+    )

@@ -13,6 +13,7 @@ import pytest
 
 from claude_nb_gateway.testing.model import Reply, ToolUse
 
+from .apis import post
 from .test_tools import WEATHER, call, echoed, message_of, result, sessions, user
 
 OBJECT = {"type": "json_object"}
@@ -239,3 +240,38 @@ def test_messages_api(gateway, model):
     assert response.headers[REDUCED] == (
         "output_config.format.schema.prefixItems, tools[0].input_schema.oneOf"
     )
+
+
+def wanting(api, schema):
+    """The fields by which `api` is asked for an answer of `schema`."""
+    wanted = {"type": "json_schema", "schema": schema}
+    if api == "messages":
+        return {"output_config": {"format": wanted}}
+    return {"text": {"format": {**wanted, "name": "answer"}}}
+
+
+FORMATS = [("responses", "text.format"), ("messages", "output_config.format")]
+
+
+@pytest.mark.parametrize(("api", "name"), FORMATS)
+def test_correction_has_the_name_of_the_api(gateway, model, api, name):
+    model.script(structured(WRONG_TUPLE), structured(TUPLE_VALUE, 2))
+    response = post(gateway, api, model="sonnet", **wanting(api, TUPLE))
+    assert response.status_code == 200
+    assert response.headers[CORRECTED] == name
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("api", "name"), FORMATS)
+def test_what_never_matches_is_an_error_with_the_name_of_the_api(
+    gateway, model, api, name, stream
+):
+    numbers = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    # The CLI's own check comes when a stream has begun.
+    schema, wrong = (numbers, {"n": "one"}) if stream else (TUPLE, WRONG_TUPLE)
+    model.script(structured(wrong), structured(wrong, 2))
+    fields = wanting(api, schema)
+    response = post(gateway, api, model="sonnet", stream=stream, **fields)
+    assert response.status_code == (200 if stream else 502)
+    assert f"`{name}`" in response.text
+    assert "`response_format`" not in response.text
