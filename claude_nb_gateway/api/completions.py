@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..openai.completions import COMPLETION, CompletionWire, chat_request
+from ..fields import named_as
+from ..openai.completions import COMPLETION, NAMES, CompletionWire, chat_request
 from ..openai.parameters import check_stream_options, stop_sequences
 from .answering import AnsweringHandler
 from .base import allowed_to
@@ -17,12 +18,14 @@ class CompletionsHandler(AnsweringHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the prompt in the body."""
-        with self.only_for_its_reader(), http_errors():
+        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(COMPLETION.decode)
             check_stream_options(request)
             self.report_ignored(COMPLETION.sent_without_effect(request))
             stop = stop_sequences(request.stop)
-            conversation, builder = await self.prepared(chat_request(request), stop)
+            conversation, builder = await self.prepared(
+                chat_request(request), stop, names=NAMES
+            )
             streamed = bool(request.stream)
             wire = CompletionWire(builder)
             await self.answer(conversation, builder, wire, stream=streamed)

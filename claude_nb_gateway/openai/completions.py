@@ -84,6 +84,9 @@ COMPLETION: Fields[CompletionRequest] = Fields(
     },
 )
 
+#: What errors about the chat completion are about here.
+NAMES = ((r"^messages(\[0\](\.content)?)?$", "prompt"),)
+
 
 class CompletionChoice(Struct, kw_only=True):
     """The one choice."""

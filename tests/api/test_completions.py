@@ -68,3 +68,12 @@ def test_what_cannot_be_honoured_names_its_field(complete, options, param):
     with pytest.raises(openai.BadRequestError) as error:
         complete(**options)
     assert error.value.param == param
+
+
+def test_too_long_a_prompt_names_the_prompt(complete, model):
+    message = "prompt is too long: 300000 tokens > 200000 maximum"
+    model.responder = lambda request: Reply(status=400, message=message)
+    with pytest.raises(openai.BadRequestError, match="Shorten `prompt`") as error:
+        complete()
+    assert error.value.param == "prompt"
+    assert error.value.code == "context_length_exceeded"
