@@ -60,6 +60,7 @@ ERROR_TYPES = {
 # Of some the status does not say enough.
 _TYPES_OF_CODES = {
     "insufficient_quota": "billing_error",
+    "request_too_large": "request_too_large",
     "server_is_overloaded": "overloaded_error",
     "timeout": "timeout_error",
 }

@@ -40,8 +40,12 @@ TYPES = {
 # Where the status of the model's API is not what a client should act upon.
 STATUS_FOR_UPSTREAM = {500: 502, 529: 503}
 
-# Codes by which OpenAI's clients decide; the second is Codex's.
-UPSTREAM_CODES = {429: "rate_limit_exceeded", 529: "server_is_overloaded"}
+# Codes by which OpenAI's clients decide; the last is Codex's.
+UPSTREAM_CODES = {
+    413: "request_too_large",
+    429: "rate_limit_exceeded",
+    529: "server_is_overloaded",
+}
 
 #: A client that has no better hint waits so long before it tries again.
 RETRY_AFTER_SECONDS = {429: 5, 503: 5}

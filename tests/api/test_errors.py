@@ -122,3 +122,11 @@ def test_failure_in_mid_stream_has_the_same_code(error, code, kind):
     assert failed.response.error.code == code
     (event,) = MessageWire(ChunkBuilder("m"), "req_1", shows_thoughts=False).fail(body)
     assert event.error.type == kind
+
+
+def test_too_large_for_the_models_api_is_as_if_for_the_gateway():
+    error = api_error(UpstreamError("large", status=413))
+    assert (error.status_code, error.body.code) == (413, "request_too_large")
+    wire = MessageWire(ChunkBuilder("m"), "req_1", shows_thoughts=False)
+    (event,) = wire.fail(error.body)
+    assert event.error.type == "request_too_large"
