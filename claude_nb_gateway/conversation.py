@@ -149,7 +149,8 @@ async def _attempt(
                         elif not any(map(is_unparsed, said.blocks)):
                             session.wait_for_results(said.message_id, said.calls)
                             after = _stands_at(conversation, said)
-                            lease.stands_at = digest_waiting(after)
+                            words = conversation.passing_words
+                            lease.stands_at = digest_waiting(after, words)
                         yield batch[: position + 1]
                         return
                     if _ended_well(message, session):

@@ -192,12 +192,23 @@ class Conversation:
         """The digests of what a session may hold of it, to be asked the rest.
 
         Results of calls and nothing else are for the session that waits for just
-        them (see `digest_waiting`).
+        them, and was told what this question tells (see `digest_waiting`).
         """
         *before, _ = self.digests()
         if self.history and self.answers_calls:
-            before[-1] = digest_waiting(before[-1])
+            before[-1] = digest_waiting(before[-1], self.passing_words)
         return before
+
+    @property
+    def passing_words(self) -> str:
+        """What the model is told of its answer that is no part of the conversation.
+
+        A turn in which it was told something else is not the one to go on with. Where
+        what was done is in a session alone, no other turn will do.
+        """
+        if self.has_own_turns or self.answer_rule is None:
+            return ""
+        return self.answer_rule.words
 
     @property
     def answers_calls(self) -> bool:
@@ -225,9 +236,12 @@ def digest_after(digest: bytes, answer: Sequence[ContentBlock]) -> bytes:
     return after
 
 
-def digest_waiting(digest: bytes) -> bytes:
-    """Where a session stands that waits for the results of its calls at `digest`."""
-    return _digest(digest, "waiting")
+def digest_waiting(digest: bytes, passing_words: str = "") -> bytes:
+    """Where a session stands that waits for the results of its calls at `digest`.
+
+    In its turn it was told `passing_words`.
+    """
+    return _digest(digest, ("waiting", passing_words))
 
 
 def _chain(digest: bytes, turns: Iterable[Turn]) -> Iterator[bytes]:

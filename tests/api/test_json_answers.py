@@ -132,6 +132,29 @@ def test_functions_come_before_the_object(chat, model):
     assert len(set(sessions(model))) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({"type": "text"}, OBJECT), (OBJECT, {"type": "text"})],
+    ids=["begins", "ends"],
+)
+def test_format_that_changes_with_the_results_is_told_at_once(
+    chat, model, before, after
+):
+    model.script(Reply(tool_uses=[call()]), Reply(['{"a": 1}']))
+    first = chat(user("weather?"), tools=[WEATHER], response_format=before)
+    messages = [
+        user("weather?"),
+        echoed(message_of(first.parse())),
+        result("toolu_1", "rain"),
+    ]
+    second = chat(*messages, tools=[WEATHER], response_format=after)
+    assert text_of(second) == '{"a": 1}'
+    assert CORRECTED not in second.headers
+    told = str(model.requests[-1].messages)
+    assert "rain" in told
+    assert ("You must answer with one JSON object" in told) == (after == OBJECT)
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_what_the_cli_cannot_ask_for_is_checked_and_said(chat, model, stream):
     model.script(structured(WRONG_TUPLE), structured(TUPLE_VALUE, 2))
