@@ -172,6 +172,7 @@ async def _obeying(
     if form is not None and form.rule.words and not session.waiting:
         # The client's history knows nothing of it, and so neither do the digests.
         content = [*content, {"type": "text", "text": form.rule.words}]
+        session.corrected = True
     while True:
         turn = session.ask(
             content,
