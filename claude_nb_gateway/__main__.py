@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+
+LOGIN_COMMANDS = ("login", "logout", "status")
 
 
 def main() -> None:
@@ -12,10 +15,13 @@ def main() -> None:
         from .commands.key import KeyApp
 
         KeyApp.launch_instance(sys.argv[2:])
-    elif name in ("login", "logout", "status"):
+    elif name in LOGIN_COMMANDS:
         from .commands.login import LoginApp
 
         LoginApp.launch_instance(sys.argv[2:], command=name)
+    elif name and not name.startswith("-") and not Path(name).is_dir():
+        commands = ", ".join(("key", *LOGIN_COMMANDS))
+        sys.exit(f"{name!r} is no command: there are {commands}; --help says more.")
     else:
         from .app import GatewayApp
 

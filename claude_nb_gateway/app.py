@@ -147,6 +147,8 @@ class GatewayApp(ExtensionApp):
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer
+    # Jupyter looks a first word up here, and fails where there is only the trait.
+    subcommands = {}
     classes = [
         ServerApp,
         Bodies,
