@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,13 @@ from .base import Command
 # All other arguments are the CLI's.
 _OWN = ("--CLIManager.", "--config=")
 
+#: The exit status of `claude auth status`.
+LOGGED_OUT = 1
+REMEDY = "Log in with `jupyter claude-gateway login`, or set ANTHROPIC_API_KEY."
+
 
 class LoginApp(Command):
-    """Runs `claude auth login`, or `logout` or `status`, in the place of itself.
+    """Runs `claude auth login`, or `logout`, in the place of itself, or `status`.
 
     `command` is one of these three. It finds the CLI, and gives it the environment, as
     a server of the same configuration does: a login that is made here is the one that
@@ -41,7 +46,7 @@ class LoginApp(Command):
         super().parse_command_line(own)
 
     def start(self) -> None:
-        """Become the CLI's command; on trouble say what it is and exit."""
+        """Become the CLI, or run its `status`; on trouble say what it is and exit."""
         super().start()
         manager = CLIManager(parent=self)
         try:
@@ -53,4 +58,17 @@ class LoginApp(Command):
         os.chdir(Path.home())
         sys.stdout.flush()
         words = [cli, "auth", self._command, *self._arguments]
+        if self._command == "status":
+            self.exit(_told_status(words, manager.environment()))
         os.execve(cli, words, manager.environment())  # noqa: S606 - no shell is meant
+
+
+def _told_status(words: Sequence[str], environment: dict[str, str]) -> int:
+    """Run the CLI's `status`; returns its exit status, as a shell would.
+
+    The CLI names a command to log in by that is on no PATH; ours is named after it.
+    """
+    ended = subprocess.run(words, env=environment, check=False).returncode  # noqa: S603 - our own words
+    if ended == LOGGED_OUT:
+        print(REMEDY, file=sys.stderr)
+    return ended if ended >= 0 else 128 - ended

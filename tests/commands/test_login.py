@@ -34,9 +34,25 @@ def test_status_is_that_of_the_cli_which_servers_use(run):
     found = run("status")
     assert found.returncode == 0
     assert json.loads(found.stdout)["apiKeySource"] == "ANTHROPIC_API_KEY"
+    assert found.stderr == ""
     found = run("status", ANTHROPIC_API_KEY="")
     assert found.returncode == 1
     assert json.loads(found.stdout)["loggedIn"] is False
+    assert found.stderr == (
+        "Log in with `jupyter claude-gateway login`, or set ANTHROPIC_API_KEY.\n"
+    )
+
+
+@pytest.mark.parametrize(("end", "status"), [("exit 3", 3), ("kill -TERM $$", 143)])
+def test_status_ends_as_that_of_the_cli(run, tmp_path, end, status):
+    cli = tmp_path / "claude"
+    cli.write_text(f'#!/bin/sh\necho "$@"; pwd; {end}\n')
+    cli.chmod(0o755)
+    found = run("status", f"--CLIManager.cli_path={cli}", "--text")
+    assert found.returncode == status
+    home = os.path.realpath(tmp_path / "home")
+    assert found.stdout.splitlines() == ["auth status --text", home]
+    assert found.stderr == ""
 
 
 def test_flags_are_the_clis_and_traits_are_ours(run, tmp_path):
