@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ..fields import NotNegative, Share
+from ..fields import Name, NotNegative, PathText, Share
 
 
 class TextBlock(Struct, tag="text"):
@@ -41,7 +41,7 @@ class TextSource(Struct, tag="text"):
 class FileSource(Struct, tag="file"):
     """A file of a store that there is not."""
 
-    file_id: str
+    file_id: Name
 
 
 class ImageBlock(Struct, tag="image"):
@@ -54,7 +54,7 @@ class DocumentBlock(Struct, tag="document"):
     """A PDF or a text."""
 
     source: Base64Source | TextSource | URLSource | FileSource
-    title: str | None = None
+    title: PathText | None = None
     context: str | None = None
 
 
@@ -62,7 +62,7 @@ class ToolUseBlock(Struct, tag="tool_use"):
     """A call of a tool by the model."""
 
     id: str
-    name: str
+    name: Name
     input: dict[str, Any]
 
 
@@ -123,8 +123,8 @@ class MessageParam(Struct):
 class ToolParam(Struct, kw_only=True):
     """A tool of the client's; others have another type."""
 
-    name: str
-    type: str | None = None
+    name: Name
+    type: Name | None = None
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     strict: bool | None = None
@@ -145,7 +145,7 @@ class RequiredTool(Struct, tag="any"):
 class NamedTool(Struct, tag="tool"):
     """The model must call this tool."""
 
-    name: str
+    name: Name
     disable_parallel_tool_use: bool | None = None
 
 
@@ -246,7 +246,7 @@ class ToolUseOut(Struct, tag="tool_use"):
     """A call that the model makes; answer it by a `tool_result`."""
 
     id: str
-    name: str
+    name: Name
     input: dict[str, Any]
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidRequest
-from ..fields import Fields
+from ..fields import Fields, Name
 from .response_request import Item
 from .response_types import ResponseUsage
 from .types import (
@@ -47,7 +47,7 @@ class CompactRequest(Struct):
 
     model: str | None = None
     input: str | list[dict[str, Any]] | None = None
-    previous_response_id: str | None = None
+    previous_response_id: Name | None = None
     instructions: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: Any = None

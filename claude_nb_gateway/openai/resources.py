@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..errors import InvalidRequest
-from ..fields import Fields
+from ..fields import Fields, PathText
 from ..store.records import Project, SessionRecord, Totals
 
 
@@ -117,7 +117,7 @@ class SessionList(Struct, kw_only=True):
 class CreateSession(Struct, kw_only=True):
     """The body of `POST /v1/sessions`."""
 
-    project_id: str | None = None
+    project_id: PathText | None = None
     system: str | None = None
     model: str | None = None
     title: str | None = None

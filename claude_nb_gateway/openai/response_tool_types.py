@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from ..fields import Name
+
 
 class CustomTool(Struct, tag="custom", omit_defaults=True):
     """A tool that takes one text; `format` may be a grammar of it."""
 
-    name: str
+    name: Name
     description: str | None = None
     format: dict[str, Any] | None = None
 
@@ -25,7 +27,7 @@ class LocalShellTool(Struct, tag="local_shell"):
 class NamespaceTool(Struct, tag="namespace", omit_defaults=True):
     """Functions and custom tools that belong together."""
 
-    name: str
+    name: Name
     tools: list[dict[str, Any]]
     description: str | None = None
 
@@ -33,7 +35,7 @@ class NamespaceTool(Struct, tag="namespace", omit_defaults=True):
 class CustomChoice(Struct, tag="custom"):
     """The model must call this custom tool."""
 
-    name: str
+    name: Name
 
 
 class AllowedChoice(Struct, tag="allowed_tools"):
@@ -47,9 +49,9 @@ class CustomToolCallItem(Struct, tag="custom_tool_call", kw_only=True):
     """A call of a custom tool by the model, said before."""
 
     call_id: str
-    name: str
+    name: Name
     input: str
-    namespace: str | None = None
+    namespace: Name | None = None
 
 
 class LocalShellCallItem(Struct, tag="local_shell_call", kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from ..fields import Penalty, Share, Temperature
+from ..fields import Name, PathText, Penalty, Share, Temperature
 from .response_tool_types import (
     AllowedChoice,
     CustomChoice,
@@ -58,8 +58,8 @@ class InputFile(Struct, tag="input_file"):
     """A PDF or a text; only `file_data` is supported."""
 
     file_data: str | None = None
-    filename: str | None = None
-    file_id: str | None = None
+    filename: PathText | None = None
+    file_id: Name | None = None
     file_url: str | None = None
 
 
@@ -78,8 +78,8 @@ class FunctionCallItem(Struct, tag="function_call", kw_only=True):
 
     id: str | None = None
     call_id: str
-    name: str
-    namespace: str | None = None
+    name: Name
+    namespace: Name | None = None
     arguments: str
     status: str | None = None
 
@@ -113,7 +113,7 @@ class InputReasoning(Struct, tag="reasoning"):
 class ItemReference(Struct, tag="item_reference"):
     """An item of a stored response."""
 
-    id: str
+    id: Name
 
 
 InputItem = (
@@ -133,7 +133,7 @@ InputItem = (
 class ResponseFunctionTool(Struct, tag="function"):
     """A function the model may call; `parameters` is a JSON schema."""
 
-    name: str
+    name: Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -142,7 +142,7 @@ class ResponseFunctionTool(Struct, tag="function"):
 class FunctionChoice(Struct, tag="function"):
     """The model must call this function."""
 
-    name: str
+    name: Name
 
 
 ResponseToolChoice = (
@@ -169,7 +169,7 @@ class JSONObject(Struct, tag="json_object"):
 class JSONSchemaText(Struct, tag="json_schema", kw_only=True):
     """The answer is JSON of this schema."""
 
-    name: str
+    name: Name
     description: str | None = None
     schema: dict[str, Any]
     strict: bool | None = None
@@ -201,7 +201,7 @@ class ResponseRequest(Struct):
     input: str | list[dict[str, Any]] | None = None
     model: str | None = None
     instructions: str | None = None
-    previous_response_id: str | None = None
+    previous_response_id: Name | None = None
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
     store: bool | None = None

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ..fields import AtLeastOne, Bias, Penalty, Share, Temperature
+from ..fields import AtLeastOne, Bias, Name, PathText, Penalty, Share, Temperature
 
 
 class TextPart(Struct, tag="text"):
@@ -47,8 +47,8 @@ class FileData(Struct):
     """A file: base64, as a data URI or alone; `file_id` is not supported."""
 
     file_data: str | None = None
-    filename: str | None = None
-    file_id: str | None = None
+    filename: PathText | None = None
+    file_id: Name | None = None
 
 
 class FilePart(Struct, tag="file"):
@@ -81,7 +81,7 @@ class UserMessage(Struct, tag="user", tag_field="role"):
 class FunctionCall(Struct):
     """A function's name and its arguments, which are JSON as text."""
 
-    name: str
+    name: Name
     arguments: str
 
 
@@ -135,7 +135,7 @@ class StreamOptions(Struct):
 class FunctionDefinition(Struct):
     """A function the model may call; `parameters` is a JSON schema."""
 
-    name: str
+    name: Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -150,7 +150,7 @@ class FunctionTool(Struct, tag="function"):
 class FunctionName(Struct):
     """A function by its name."""
 
-    name: str
+    name: Name
 
 
 class NamedToolChoice(Struct, tag="function"):
@@ -186,7 +186,7 @@ class JSONObjectFormat(Struct, tag="json_object"):
 class JSONSchema(Struct):
     """A schema with its name; `strict` makes no difference, it always holds."""
 
-    name: str
+    name: Name
     schema: dict[str, Any] | None = None
     description: str | None = None
     strict: bool | None = None
@@ -244,8 +244,8 @@ class ChatCompletionRequest(Struct):
     prompt_cache_options: dict[str, Any] | None = None
     prompt_cache_retention: str | None = None
     moderation: Any = None
-    project_id: str | None = None
-    session_id: str | None = None
+    project_id: PathText | None = None
+    session_id: Name | None = None
 
 
 class PromptTokensDetails(Struct):

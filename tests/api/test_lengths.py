@@ -59,3 +59,38 @@ def test_long_path_is_not_told_again(gateway, path):
     answer = send(gateway, path + "x" * 20_000, method="GET")
     assert answer.status_code == 404
     assert len(error_of(answer)[0]) < MOST_SAID
+
+
+@pytest.mark.parametrize(
+    ("api", "field", "fields"),
+    [
+        ("chat/completions", "session_id", lambda t: {"session_id": t}),
+        (
+            "chat/completions",
+            "tools[0].function.name",
+            lambda t: {"tools": [function(t)]},
+        ),
+        (
+            "chat/completions",
+            "tool_choice.function.name",
+            lambda t: {"tool_choice": function(t)},
+        ),
+        ("messages", "tools[0].name", lambda t: {"tools": [{"name": t}]}),
+        ("responses", "previous_response_id", lambda t: {"previous_response_id": t}),
+        (
+            "responses",
+            "tools[0].name",
+            lambda t: {"tools": [{"type": "function", "name": t}]},
+        ),
+    ],
+)
+def test_length_of_names_is_bounded(gateway, api, field, fields):
+    answer = post(gateway, api, **{"model": "sonnet", **fields("x" * 513)})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)[0] == f"`{field}`: Expected `str` of length <= 512."
+
+
+def test_project_is_named_by_no_more_than_a_path(gateway):
+    answer = post(gateway, "chat/completions", project_id="x" * 4_097)
+    assert answer.status_code == 400
+    assert error_of(answer)[0] == "`project_id`: Expected `str` of length <= 4096."
