@@ -25,6 +25,7 @@ from tornado.web import HTTPError
 from .. import metrics
 from ..callers import Caller
 from ..errors import InvalidRequest, StoreUnavailable, cut
+from ..fields import Fields
 from ..kernels import Kernel
 from ..openai.types import ErrorResponse
 from ..projects import LOCAL
@@ -33,6 +34,7 @@ from ..store.keys import KEY_PREFIX
 from ..store.records import KeyRecord
 from ..surrogates import encode
 from .bodies import BodyHandler
+from .bounds import check_values
 from .errors import APIError, api_error, error_of
 from .foreign import refuse_foreign_callers
 from .limits import PREFIX as LIMITS
@@ -66,6 +68,9 @@ OWN_HEADERS = (
 
 MOST_ITEMS_A_PAGE = 100
 
+# The longest system prompt there may be, with escapes for all of its characters.
+MOST_RESOURCE_BYTES = 2 * 2**20
+
 # What OpenAI takes as a client's name of a request: 512 printable characters.
 _REQUEST_ID = re.compile(r"[ -~]{1,512}")
 
@@ -81,6 +86,7 @@ AT_A_HUB = (
 # Of `IdentityProvider.generate_anonymous_user`.
 _MADE_UP_NAME = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
 
+Request = TypeVar("Request", bound=msgspec.Struct)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Stands for whoever can reach a gateway that asks for no key.
@@ -425,6 +431,18 @@ def _is_made_up(user: User) -> bool:
     """Whether Jupyter made `user` up for somebody who did not say who they are."""
     made_up = _MADE_UP_NAME.fullmatch(user.username) is not None
     return made_up and str(user.display_name).startswith("Anonymous ")
+
+
+class ResourceHandler(GatewayHandler):
+    """Base of the handlers of what is kept, of which little is ever said at once."""
+
+    most_body_bytes = MOST_RESOURCE_BYTES
+
+    def read(self, fields: Fields[Request], body: bytes | None = None) -> Request:
+        """The body, or `body`, as `fields` have it; raises InvalidRequest."""
+        body = self.request.body if body is None else body
+        check_values(body)
+        return fields.decode(body)
 
 
 class KeyElsewhereHandler(GatewayHandler):

@@ -79,6 +79,8 @@ class BodyHandler(APIHandler):
 
     #: What the request holds of the bodies of all.
     held: HeldBody
+    #: So large a body may be at most, whatever the server is set to.
+    most_body_bytes: int | None = None
     _bodies: Bodies
     _refusal: HTTPError | None = None
     _most_bytes = 0
@@ -88,7 +90,8 @@ class BodyHandler(APIHandler):
         """Say how large the body may be; before `prepare`."""
         self._bodies = bodies
         self.held = HeldBody(bodies)
-        self._most_bytes = most_bytes
+        own = self.most_body_bytes
+        self._most_bytes = most_bytes if own is None else min(own, most_bytes)
         connection = cast("HTTP1Connection", self.request.connection)
         connection.set_max_body_size(max(MOST_THROWN_AWAY_BYTES, most_bytes))
         connection.set_body_timeout(bodies.timeout_seconds)
@@ -161,9 +164,11 @@ class BodyHandler(APIHandler):
         return method(*args, **kwargs)
 
     def _too_large(self) -> APIError:
+        remedy = "Send less, or raise GatewayApp.max_request_bytes on the server."
+        if self._most_bytes == self.most_body_bytes:
+            remedy = "Send less."
         return APIError(
             413,
-            f"The request is larger than {self._most_bytes} bytes. Send less, or raise "
-            "GatewayApp.max_request_bytes on the server.",
+            f"The request is larger than {self._most_bytes} bytes. {remedy}",
             code="request_too_large",
         )

@@ -14,11 +14,11 @@ from ..openai.resources import (
 )
 from ..rights import Action, Resource
 from ..store.records import Project
-from .base import GatewayHandler, allowed_to
+from .base import ResourceHandler, allowed_to
 from .errors import APIError, http_errors
 
 
-class BaseProjectHandler(GatewayHandler):
+class BaseProjectHandler(ResourceHandler):
     """Base of the handlers of projects."""
 
     async def told(self, *projects: Project) -> list[ProjectObject]:
@@ -56,7 +56,7 @@ class ProjectHandler(BaseProjectHandler):
     async def patch(self, reference: str) -> None:
         """Change what the body names."""
         with http_errors():
-            request = UPDATE_PROJECT.decode(self.request.body)
+            request = self.read(UPDATE_PROJECT)
             check_fields(name=request.name, description=request.description)
             self.caller.require(Resource.PROJECT, Action.CHANGE)
             if request.trusted is not None:
@@ -149,7 +149,7 @@ class ProjectsHandler(BaseProjectHandler):
     async def post(self) -> None:
         """Make a directory a project, and the directory if it is missing."""
         with http_errors():
-            request = CREATE_PROJECT.decode(self.request.body)
+            request = self.read(CREATE_PROJECT)
             texts = check_fields(name=request.name, description=request.description)
             project = await self.gateway.projects.create(
                 request.path, self.caller, **texts

@@ -14,11 +14,11 @@ from ..openai.resources import (
     session_with_messages,
 )
 from ..rights import Action, Resource
-from .base import GatewayHandler, allowed_to
+from .base import ResourceHandler, allowed_to
 from .errors import http_errors
 
 
-class SessionsHandler(GatewayHandler):
+class SessionsHandler(ResourceHandler):
     """All sessions of the caller."""
 
     @allowed_to("read")
@@ -47,7 +47,7 @@ class SessionsHandler(GatewayHandler):
     async def post(self) -> None:
         """Make a session; its first turn begins its conversation."""
         with http_errors():
-            request = CREATE_SESSION.decode(self.request.body)
+            request = self.read(CREATE_SESSION)
             models = self.gateway.manager.models
             if request.model is not None and models.loaded:
                 models.resolve(request.model)
@@ -65,7 +65,7 @@ class SessionsHandler(GatewayHandler):
             self.send_json(session_object(made))
 
 
-class SessionHandler(GatewayHandler):
+class SessionHandler(ResourceHandler):
     """One session."""
 
     @allowed_to("read")
@@ -82,7 +82,7 @@ class SessionHandler(GatewayHandler):
     async def patch(self, session_id: str) -> None:
         """Give it another title."""
         with http_errors():
-            request = UPDATE_SESSION.decode(self.request.body)
+            request = self.read(UPDATE_SESSION)
             title = check_fields(title=request.title)["title"]
             sessions = self.gateway.sessions
             record, project = await sessions.get(self.caller, session_id, Action.RENAME)
@@ -99,7 +99,7 @@ class SessionHandler(GatewayHandler):
             self.send_json(Deleted(id=record.id, object="session.deleted"))
 
 
-class InterruptHandler(GatewayHandler):
+class InterruptHandler(ResourceHandler):
     """The turn that a session is in."""
 
     @allowed_to("execute")
@@ -112,14 +112,14 @@ class InterruptHandler(GatewayHandler):
             self.send_json(Interrupted(id=record.id, interrupted=stopped))
 
 
-class ForkHandler(GatewayHandler):
+class ForkHandler(ResourceHandler):
     """Copies of a session."""
 
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
         """Make a session that begins with this one's conversation as it stands."""
         with http_errors():
-            request = FORK_SESSION.decode(self.request.body or b"{}")
+            request = self.read(FORK_SESSION, self.request.body or b"{}")
             title = check_fields(title=request.title)["title"]
             sessions = self.gateway.sessions
             record, project = await sessions.get(self.caller, session_id, Action.FORK)
