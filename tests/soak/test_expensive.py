@@ -79,6 +79,12 @@ def image(size):
     return {"type": "image_url", "image_url": {"url": url}}
 
 
+# Both are as long as a request may be, the second with its escapes.
+LONG = "x" * (27 * 2**20)
+CONTROL = "\x7f" * (4 * 2**20)
+# Of a value that is none of a few, msgspec writes an error which quotes it whole: that
+# takes some 5 ms for each MiB, and nothing else runs meanwhile.
+ROLE = "x" * (8 * 2**20)
 IDS = [f"c{n}" for n in range(10_000)]
 SAME = ["c"] * 10_000
 F = [tool("f", {"type": "object"})]
@@ -189,6 +195,38 @@ EXPENSIVE = {
     "metadata": (
         RESPONSES,
         lambda: {"metadata": {str(n): "x" for n in range(1_000_000)}},
+    ),
+    "parameters in a session's id": (CHAT, lambda: {"session_id": "?key" * 100_000}),
+    "parameters in a path": ("/nothing/&" + "key" * 10_000, None),
+    "v1 in a path": ("/v1" * 15_000 + "/models/", None),
+    "a long role": (CHAT, lambda: {"messages": [{"role": ROLE, "content": "x"}]}),
+    "a long role of Anthropic's": (
+        MESSAGES,
+        lambda: {"messages": [{"role": ROLE, "content": "x"}]},
+    ),
+    "a long name of a tool": (CHAT, lambda: {"tools": [tool(LONG, {})]}),
+    "a long choice": (
+        RESPONSES,
+        lambda: {"tool_choice": {"type": "function", "name": LONG}},
+    ),
+    "a long type of an item": (RESPONSES, lambda: {"input": [{"type": CONTROL}]}),
+    "a long id of a session": (CHAT, lambda: {"session_id": CONTROL}),
+    "a long id of a project": (CHAT, lambda: {"project_id": LONG}),
+    "a long id of a response": (RESPONSES, lambda: {"previous_response_id": CONTROL}),
+    "a long path of a project": ("/projects", lambda: {"path": CONTROL}),
+    "a path of a project that may just be": (
+        "/projects",
+        lambda: {"path": "\x7f" * 2**18},
+    ),
+    "a long id of a session's project": ("/sessions", lambda: {"project_id": LONG}),
+    "values of a session": ("/sessions", lambda: {"other": [0] * 600_000}),
+    "a data URI that does not end": (
+        CHAT,
+        lambda: {
+            "messages": [
+                user([{"type": "image_url", "image_url": {"url": f"data:{LONG}"}}])
+            ]
+        },
     ),
 }
 
