@@ -62,6 +62,8 @@ _NEWER = (
 # an answer with a schema by a tool.
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+# All references are to the whole, so these change nothing.
+_SAYS_WHERE = ("$schema", "$id", "$recursiveAnchor")
 _ANCHOR = re.compile(r"#[A-Za-z_][^/]*")
 
 # What JavaScript, with its flag `u`, and Python read alike in a pattern. The CLI cannot
@@ -134,12 +136,21 @@ def in_newest_form(schema: Schema) -> Schema:
 
     It names no dialect and no address of its own, so all references are to the whole.
     """
-    said = {k: v for k, v in schema.items() if k not in ("$schema", "$id")}
+    return _newest(schema, _address(schema))
+
+
+def _newest(schema: Schema, address: str | None) -> Schema:
+    said = {k: v for k, v in schema.items() if k not in _SAYS_WHERE}
+    reference = _reference(schema, address)
+    if reference is not None:
+        said["$ref"] = reference
+        if "$ref" not in schema:
+            del said["$recursiveRef"]
     for name, needed in said.pop("dependencies", {}).items():
         is_list = isinstance(needed, list)
         keyword = "dependentRequired" if is_list else "dependentSchemas"
         said[keyword] = said.get(keyword, {}) | {name: needed}
-    said = _changed(said, in_newest_form)
+    said = _changed(said, lambda part: _newest(part, address))
     if said.pop("nullable", None) is not True:
         return said
     if isinstance(said.get("type"), str):
@@ -240,6 +251,7 @@ class _Looks:
 
     def __init__(self, root: Schema) -> None:
         self._root = root
+        self._address = _address(root)
         self._counts: dict[int, int] = {}
 
     def are_bearable(self) -> bool:
@@ -262,7 +274,7 @@ class _Looks:
         self._counts[id(schema)] = MOST_LOOKS + 1
         count = 1
         parts = [part for keyword, part in _parts(schema) if keyword in _IN_PLACE]
-        target = _found(self._root, schema.get("$ref"))
+        target = _found(self._root, _reference(schema, self._address))
         for part in [*parts, target] if isinstance(target, dict) else parts:
             count = min(count + self._count(part, depth + 1), MOST_LOOKS + 1)
         self._counts[id(schema)] = count
@@ -301,6 +313,23 @@ def _changed(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
         else:
             changed[keyword] = value
     return changed
+
+
+def _address(root: Schema) -> str | None:
+    """The address that `root` gives itself, without a fragment."""
+    own = root.get("$id")
+    return own.partition("#")[0] if isinstance(own, str) else None
+
+
+def _reference(schema: Schema, address: str | None) -> str | None:
+    """What `schema` refers to, within the whole where that is at `address`."""
+    said = schema.get("$ref")
+    if said is None and schema.get("$recursiveRef") == "#":
+        return "#"
+    if not isinstance(said, str):
+        return None
+    where, _, fragment = said.partition("#")
+    return f"#{fragment}" if where == address else said
 
 
 def _found(root: Schema, reference: Any) -> Any:

@@ -51,6 +51,17 @@ SAID_OTHERWISE = {
         **{"$schema": "http://json-schema.org/draft-04/schema#"},
     ),
     "identifier": an_object(**{"$id": "https://example.com/a.json"}),
+    "recursive of 2019-09": an_object(
+        schema={"type": "array", "items": {"$recursiveRef": "#"}},
+        **{
+            "$schema": "https://json-schema.org/draft/2019-09/schema",
+            "$recursiveAnchor": True,
+        },
+    ),
+    "reference by the identifier": an_object(
+        schema={"$ref": "https://example.com/s.json#/$defs/Cat"},
+        **{"$id": "https://example.com/s.json", "$defs": PETS},
+    ),
     "openapi example": an_object(schema={**TEXT, "example": "x"}),
     "openapi nullable": an_object(schema={**TEXT, "nullable": True}),
     "openapi extension": an_object(**{"x-order": ["a"], "x-null": None}),
@@ -190,6 +201,33 @@ def test_older_dialects_are_said_in_the_newest():
         "dependentRequired": {"a": ["b"]},
         "dependentSchemas": {"b": {"type": ["string", "null"]}},
     }
+
+
+def test_references_to_the_whole_are_said_within_it():
+    address = "https://example.com/s.json"
+    whole = {
+        "$id": address,
+        "$recursiveAnchor": True,
+        "properties": {
+            "a": {"$recursiveRef": "#"},
+            "b": {"$ref": f"{address}#/$defs/B"},
+            "c": {"$ref": address},
+            "d": {"$ref": "https://example.com/other.json"},
+        },
+        "$defs": {"B": TEXT},
+    }
+    said = meant(whole)
+    assert said.keys() == {"properties", "$defs"}
+    references = [part["$ref"] for part in said["properties"].values()]
+    assert references == ["#", "#/$defs/B", "#", "https://example.com/other.json"]
+
+
+@pytest.mark.parametrize(
+    "part", [{"$recursiveRef": "#"}, {"$ref": "a.json"}, {"$ref": "a.json#"}]
+)
+def test_a_whole_that_asks_for_itself_is_too_much(part):
+    with pytest.raises(InvalidRequest, match="simplify"):
+        dialects.check_bounds({"$id": "a.json", "allOf": [part]}, "p")
 
 
 def test_both_kinds_of_dependencies_reach_the_cli():
