@@ -110,6 +110,9 @@ async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
         session = lease.session
         await manager.open(session, conversation.opening, None)
         await session.seed(conversation.turns)
+        error = _mislisted(session.seeded_with, conversation.opening)
+        if error is not None:
+            raise error
         return await session.context_tokens()
 
 
@@ -304,7 +307,7 @@ def _ended_well(message: Message, session: Session) -> bool:
     return message.num_turns == 1 + session.calls and not session.corrected
 
 
-def _mislisted(message: Message, opening: Opening) -> GatewayError | None:
+def _mislisted(message: Message | None, opening: Opening) -> GatewayError | None:
     """What is wrong with the tools that the CLI lists, if `message` lists them."""
     if not isinstance(message, System) or message.subtype != "init":
         return None

@@ -51,7 +51,8 @@ class Session:
     them this turn had. `corrected` is set by who has said something in the session
     that its client does not know of. `account_to` is told what each turn took, `known`
     are the ids of the messages that this process has in its conversation. `stopped`
-    says that `stop` was called, `strayed` that the CLI began a turn by itself: the
+    says that `stop` was called, `seeded_with` is what the CLI said at the start of the
+    last turn of history, `strayed` that the CLI began a turn by itself: the
     session then holds more than was asked of it.
 
     Parameters
@@ -85,6 +86,7 @@ class Session:
         self.awaits: frozenset[str] = frozenset()
         self.corrected = False
         self.stopped = False
+        self.seeded_with: protocol.System | None = None
         self.strayed = False
         self.calls = 0
         self.opening: Opening | None = None
@@ -563,6 +565,8 @@ class Session:
         while True:
             batch = await self._batch(max(deadline - loop.time(), 0), what)
             for message in batch:
+                if isinstance(message, protocol.System) and _is_init(message):
+                    self.seeded_with = message
                 if isinstance(message, protocol.Result):
                     return message
 

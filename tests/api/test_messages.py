@@ -208,6 +208,17 @@ def test_tokens_are_counted_without_asking_the_model(claude, model):
     assert model.requests == []
 
 
+@pytest.mark.parametrize("counts", [True, False])
+def test_tool_that_the_cli_leaves_out_is_refused(claude, counts):
+    bad = {"name": "bad", "input_schema": {"type": "object", "$anchor": 1}}
+    asked = {"model": "sonnet", "messages": [user("q")], "tools": [WEATHER, bad]}
+    with pytest.raises(anthropic.BadRequestError, match=r"tools\[1\]\.input_schema"):
+        if counts:
+            claude.messages.count_tokens(**asked)
+        else:
+            claude.messages.create(max_tokens=100, **asked)
+
+
 def test_models_are_listed_in_anthropics_shape(claude):
     models = list(claude.models.list())
     assert "sonnet" in [model.id for model in models]
