@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidRequest
-from ..fields import Fields, Name
+from ..fields import Fields, Name, Share, Temperature
 from .response_request import Item
 from .response_types import ResponseUsage
 from .types import (
@@ -57,6 +57,8 @@ class CompactRequest(Struct):
     parallel_tool_calls: Any = None
     reasoning: Any = None
     text: Any = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
 
 
 COMPACT: Fields[CompactRequest] = Fields(
@@ -77,6 +79,8 @@ COMPACT: Fields[CompactRequest] = Fields(
         "parallel_tool_calls",
         "reasoning",
         "text",
+        "temperature",
+        "top_p",
     ),
 )
 

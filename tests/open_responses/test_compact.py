@@ -116,6 +116,7 @@ def test_half_a_summary_is_none(compact, model):
         ({"input": [{"type": "computer_call"}]}, "input[0].type"),
         ({"previous_response_id": "resp_x"}, "previous_response_id"),
         ({"input": "x", "model": None}, "model"),
+        ({"input": "x", "temperature": 9}, "temperature"),
     ],
 )
 def test_what_cannot_be_made_short_names_its_field(compact, body, param):
