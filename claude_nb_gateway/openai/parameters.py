@@ -18,7 +18,8 @@ CHAT_COMPLETION: Fields[ChatCompletionRequest] = Fields(
     ChatCompletionRequest,
     honoured={
         "messages": "real turns, in order and verbatim; the system messages at the "
-        "start are the system prompt; text, images, PDF and text files",
+        "start are the system prompt; text, images, PDF and text files; `name` has no "
+        "effect",
         "model": MODEL,
         "stream": "chunks as the model writes them",
         "stream_options": "`include_usage`; `include_session` is the gateway's own",
@@ -122,4 +123,7 @@ def stop_sequences(stop: str | list[str] | None) -> list[str]:
 
 def fields_without_effect(request: ChatCompletionRequest) -> list[str]:
     """The names of the fields that were sent and change nothing."""
-    return CHAT_COMPLETION.sent_without_effect(request)
+    names = CHAT_COMPLETION.sent_without_effect(request)
+    if any(getattr(message, "name", None) for message in request.messages):
+        names.append("messages[].name")
+    return names

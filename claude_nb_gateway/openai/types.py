@@ -64,18 +64,21 @@ class SystemMessage(Struct, tag="system", tag_field="role"):
     """What the application wants of the model."""
 
     content: str | list[Part]
+    name: str | None = None
 
 
 class DeveloperMessage(Struct, tag="developer", tag_field="role"):
     """The newer name of a system message."""
 
     content: str | list[Part]
+    name: str | None = None
 
 
 class UserMessage(Struct, tag="user", tag_field="role"):
     """What the user says."""
 
     content: str | list[Part]
+    name: str | None = None
 
 
 class FunctionCall(Struct):
@@ -99,6 +102,7 @@ class AssistantMessage(Struct, tag="assistant", tag_field="role"):
     content: str | list[Part] | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: Any = None
+    name: str | None = None
 
 
 class ToolMessage(Struct, tag="tool", tag_field="role"):

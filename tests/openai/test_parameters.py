@@ -108,3 +108,8 @@ def test_stream_options_without_a_stream_are_refused():
     with pytest.raises(InvalidRequest, match="stream_options") as error:
         decode_request(body)
     assert error.value.param == "stream_options"
+
+
+def test_name_of_a_message_is_reported():
+    named = {"role": "user", "content": "q", "name": "Ann"}
+    assert fields_without_effect(decode(messages=[named])) == ["messages[].name"]
