@@ -56,7 +56,8 @@ _NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
 _COUNTED = {
     "model": MODEL,
     "messages": "real turns, in order and verbatim: text, images, documents, calls "
-    "and results; earlier thinking is left out",
+    "and results; earlier thinking is left out; `context` and `citations` of documents "
+    "have no effect",
     "system": "the system prompt",
     "tools": "the client's own; `strict` input is checked against its schema before it "
     "is passed on. Those that Anthropic runs are left out and named in the header",
@@ -291,6 +292,22 @@ def tools_left_out(request: CountTokensRequest) -> list[str]:
         for index, tool in enumerate(request.tools or [])
         if _SERVERS_TOOL.fullmatch(tool.type or "")
     ]
+
+
+def fields_without_effect(request: CountTokensRequest) -> list[str]:
+    """The names of the fields within messages that were sent and change nothing."""
+    documents = [
+        block
+        for message in request.messages
+        if isinstance(message.content, list)
+        for block in message.content
+        if isinstance(block, DocumentBlock)
+    ]
+    sent = {
+        "context": any(block.context for block in documents),
+        "citations": any((block.citations or {}).get("enabled") for block in documents),
+    }
+    return [f"messages[].content[].{name}" for name, is_sent in sent.items() if is_sent]
 
 
 def names_in(request: CountTokensRequest) -> Names:

@@ -56,6 +56,7 @@ class DocumentBlock(Struct, tag="document"):
     source: Base64Source | TextSource | URLSource | FileSource
     title: PathText | None = None
     context: str | None = None
+    citations: dict[str, Any] | None = None
 
 
 class ToolUseBlock(Struct, tag="tool_use"):

@@ -8,6 +8,7 @@ from ..anthropic.request import (
     MESSAGES,
     NAMES,
     chat_request,
+    fields_without_effect,
     names_in,
     shows_thoughts,
     stop_sequences,
@@ -51,6 +52,7 @@ class MessagesHandler(AnthropicHandler):
         with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(MESSAGES.decode)
             ignored = MESSAGES.sent_without_effect(request)
+            ignored += fields_without_effect(request)
             self.report_ignored([*ignored, *tools_left_out(request)])
             chat, paths = await self.compute(chat_request, request)
             stop = stop_sequences(request)
@@ -75,6 +77,7 @@ class CountTokensHandler(AnthropicHandler):
         with self.only_for_its_reader(), http_errors(), named_as(NAMES):
             request = await self.decoded(COUNT_TOKENS.decode)
             ignored = COUNT_TOKENS.sent_without_effect(request)
+            ignored += fields_without_effect(request)
             self.report_ignored([*ignored, *tools_left_out(request)])
             chat, paths = await self.compute(chat_request, request)
             names = names_in(request)

@@ -208,6 +208,22 @@ def test_tokens_are_counted_without_asking_the_model(claude, model):
     assert model.requests == []
 
 
+def test_what_documents_say_beside_their_content_is_reported(claude, model):
+    source = {"type": "text", "media_type": "text/plain", "data": "It rains."}
+    document = {
+        "type": "document",
+        "source": source,
+        "context": "a forecast",
+        "citations": {"enabled": True},
+    }
+    response = claude.messages.with_raw_response.create(
+        model="sonnet", max_tokens=100, messages=[user([document])]
+    )
+    assert response.headers["x-ignored-parameters"] == (
+        "messages[].content[].context, messages[].content[].citations"
+    )
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_tool_that_the_cli_leaves_out_is_refused(claude, counts):
     bad = {"name": "bad", "input_schema": {"type": "object", "$anchor": 1}}
