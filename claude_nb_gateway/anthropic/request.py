@@ -12,6 +12,8 @@ from ..openai import types as chat
 from ..openai.stop import check_lengths
 from .types import (
     Base64Source,
+    BashResultBlock,
+    CodeExecutionResultBlock,
     ContentBlock,
     CountTokensRequest,
     DocumentBlock,
@@ -24,11 +26,13 @@ from .types import (
     RequiredTool,
     ServerToolUseBlock,
     TextBlock,
+    TextEditorResultBlock,
     TextSource,
     ThinkingBlock,
     ToolChoice,
     ToolParam,
     ToolResultBlock,
+    ToolSearchResultBlock,
     ToolUseBlock,
     URLSource,
     WebFetchResultBlock,
@@ -49,6 +53,10 @@ NOT_TOLD_AGAIN = (
     ServerToolUseBlock,
     WebSearchResultBlock,
     WebFetchResultBlock,
+    CodeExecutionResultBlock,
+    BashResultBlock,
+    TextEditorResultBlock,
+    ToolSearchResultBlock,
 )
 
 _NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
@@ -56,8 +64,8 @@ _NO_SERVERS = "The gateway connects to no MCP servers: leave it out."
 _COUNTED = {
     "model": MODEL,
     "messages": "real turns, in order and verbatim: text, images, documents, calls "
-    "and results; earlier thinking is left out; `context` and `citations` of documents "
-    "have no effect",
+    "and results; earlier thinking and what Anthropic's tools gave are left out; "
+    "`context` and `citations` of documents have no effect",
     "system": "the system prompt",
     "tools": "the client's own; `strict` input is checked against its schema before it "
     "is passed on. Those that Anthropic runs are left out and named in the header",

@@ -100,6 +100,22 @@ class WebFetchResultBlock(Struct, tag="web_fetch_tool_result"):
     """What was fetched elsewhere; the model's words have it."""
 
 
+class CodeExecutionResultBlock(Struct, tag="code_execution_tool_result"):
+    """What code gave that was run elsewhere; the model's words have it."""
+
+
+class BashResultBlock(Struct, tag="bash_code_execution_tool_result"):
+    """What a command gave elsewhere; the model's words have it."""
+
+
+class TextEditorResultBlock(Struct, tag="text_editor_code_execution_tool_result"):
+    """What became of a file elsewhere; the model's words have it."""
+
+
+class ToolSearchResultBlock(Struct, tag="tool_search_tool_result"):
+    """The tools that a search elsewhere found."""
+
+
 ContentBlock = (
     TextBlock
     | ImageBlock
@@ -111,6 +127,10 @@ ContentBlock = (
     | ServerToolUseBlock
     | WebSearchResultBlock
     | WebFetchResultBlock
+    | CodeExecutionResultBlock
+    | BashResultBlock
+    | TextEditorResultBlock
+    | ToolSearchResultBlock
 )
 
 

@@ -12,8 +12,8 @@ from ..fields import MODEL, Fields, Refusal, text_and_path
 from .response_tool_types import (
     AllowedChoice,
     CustomToolCallItem,
+    HostedCallItem,
     LocalShellCallItem,
-    WebSearchCallItem,
 )
 from .response_tools import HOSTED, ClientTools, flat_name, tool_call
 from .response_types import (
@@ -71,7 +71,7 @@ RESPONSE: Fields[ResponseRequest] = Fields(
     honoured={
         "input": "text, or items: messages with text, images and files, calls and "
         "their outputs, references to items of stored responses; earlier reasoning "
-        "is left out",
+        "and items of tools that OpenAI runs are left out",
         "model": MODEL,
         "instructions": "the system prompt, of this response only",
         "previous_response_id": "that response's conversation goes on",
@@ -329,7 +329,7 @@ def _item(raw: Item, path: str) -> InputItem:
 
 
 def _message(item: InputItem, path: str) -> ChatMessage | None:
-    if isinstance(item, InputReasoning | WebSearchCallItem):
+    if isinstance(item, InputReasoning | HostedCallItem):
         return None
     if isinstance(item, ItemReference):
         raise InvalidRequest(

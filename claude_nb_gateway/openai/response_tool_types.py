@@ -66,6 +66,47 @@ class WebSearchCallItem(Struct, tag="web_search_call"):
     """A search that was made elsewhere; what it found is in the model's words."""
 
 
+class FileSearchCallItem(Struct, tag="file_search_call"):
+    """A search of files that was made elsewhere."""
+
+
+class CodeInterpreterCallItem(Struct, tag="code_interpreter_call"):
+    """Code that was run elsewhere."""
+
+
+class ImageGenerationCallItem(Struct, tag="image_generation_call"):
+    """An image that was made elsewhere."""
+
+
+class ComputerCallItem(Struct, tag="computer_call"):
+    """What was done on a computer elsewhere."""
+
+
+class ComputerCallOutputItem(Struct, tag="computer_call_output"):
+    """What was seen of a computer elsewhere."""
+
+
+class ToolSearchCallItem(Struct, tag="tool_search_call"):
+    """A search of tools that was made elsewhere."""
+
+
+class ToolSearchOutputItem(Struct, tag="tool_search_output"):
+    """The tools that a search elsewhere found."""
+
+
+#: Items of tools that nobody runs here; they are not told again.
+HostedCallItem = (
+    WebSearchCallItem
+    | FileSearchCallItem
+    | CodeInterpreterCallItem
+    | ImageGenerationCallItem
+    | ComputerCallItem
+    | ComputerCallOutputItem
+    | ToolSearchCallItem
+    | ToolSearchOutputItem
+)
+
+
 class CustomToolCallOut(Struct, tag="custom_tool_call", kw_only=True):
     """A call that the model makes; answer it by a `custom_tool_call_output`."""
 

@@ -17,11 +17,11 @@ from .response_tool_types import (
     CustomTool,
     CustomToolCallItem,
     CustomToolCallOut,
+    HostedCallItem,
     LocalShellCallItem,
     LocalShellCallOut,
     LocalShellTool,
     NamespaceTool,
-    WebSearchCallItem,
 )
 from .types import ReasoningEffort
 
@@ -124,7 +124,7 @@ InputItem = (
     | CustomToolCallOutput
     | LocalShellCallItem
     | LocalShellCallOutput
-    | WebSearchCallItem
+    | HostedCallItem
     | InputReasoning
     | ItemReference
 )

@@ -208,6 +208,19 @@ def test_tokens_are_counted_without_asking_the_model(claude, model):
     assert model.requests == []
 
 
+def test_results_of_tools_that_are_left_out_are_left_out_too(create, model):
+    kinds = (
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+    )
+    results = [{"type": kind, "tool_use_id": "s", "content": {}} for kind in kinds]
+    said = [*results, {"type": "text", "text": "Done."}]
+    create(user("run it"), {"role": "assistant", "content": said}, user("and?"))
+    assert ("assistant", "Done.") in model.requests[0].turns
+
+
 def test_what_documents_say_beside_their_content_is_reported(claude, model):
     source = {"type": "text", "media_type": "text/plain", "data": "It rains."}
     document = {

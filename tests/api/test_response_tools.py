@@ -136,6 +136,21 @@ def test_input_of_a_custom_tool_is_streamed_by_its_own_events(respond, model):
     assert events[2].item.input == ""
 
 
+def test_items_of_tools_that_are_left_out_are_left_out_too(respond, model):
+    kinds = (
+        "file_search_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "computer_call",
+        "computer_call_output",
+        "tool_search_call",
+        "tool_search_output",
+    )
+    items = [{"type": kind, "id": "x", "status": "completed"} for kind in kinds]
+    respond(user("look"), *items, user("go on"))
+    assert [role for role, _ in model.requests[0].turns] == ["user"]
+
+
 def test_items_of_codex_are_history(respond, model):
     history = [
         user("patch"),

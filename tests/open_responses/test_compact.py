@@ -113,7 +113,7 @@ def test_half_a_summary_is_none(compact, model):
     ("body", "param"),
     [
         ({}, "input"),
-        ({"input": [{"type": "computer_call"}]}, "input[0].type"),
+        ({"input": [{"type": "mystery"}]}, "input[0].type"),
         ({"previous_response_id": "resp_x"}, "previous_response_id"),
         ({"input": "x", "model": None}, "model"),
         ({"input": "x", "temperature": 9}, "temperature"),
