@@ -60,8 +60,8 @@ RESOURCES = [
     ("POST", "/projects"),
     ("PATCH", "/projects/p"),
     ("POST", "/sessions"),
-    ("PATCH", f"/sessions/{uuid.uuid4()}"),
-    ("POST", f"/sessions/{uuid.uuid4()}/fork"),
+    ("PATCH", f"/sessions/{uuid.UUID(int=1)}"),
+    ("POST", f"/sessions/{uuid.UUID(int=1)}/fork"),
 ]
 
 

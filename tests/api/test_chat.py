@@ -324,10 +324,10 @@ ERRORS = {
 @pytest.mark.parametrize("status", ERRORS)
 def test_upstream_error_is_the_right_exception(ask, model, status, stream):
     model.responder = lambda request: Reply(status=status, message="it is said")
-    began = time.monotonic()
     with pytest.raises(ERRORS[status]) as error:
         ask("hi", stream=stream)
-    assert time.monotonic() - began < 2
+    # The client tries again, not the CLI; it asks once more in other words at most.
+    assert len(model.requests) <= 2
     assert error.value.body.keys() == {"message", "type", "param", "code"}
     assert "127.0.0.1" not in error.value.message
     if error.value.status_code in (429, 503):
