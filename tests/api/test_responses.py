@@ -278,7 +278,7 @@ def test_failure_in_mid_stream_is_an_event(respond, model):
     [
         ({"given": []}, "input"),
         ({"given": [{"role": "king", "content": "x"}]}, "input[0].role"),
-        ({"given": [{"type": "computer_call"}]}, "input[0].type"),
+        ({"given": [{"type": "telepathy_call"}]}, "input[0].type"),
         ({"tools": [{"type": "telepathy"}]}, "tools[0].type"),
         ({"tools": [{**WEATHER, "name": ""}]}, "tools[0].name"),
         ({"conversation": "conv_1"}, "conversation"),
