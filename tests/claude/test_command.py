@@ -129,3 +129,9 @@ def test_configured_variables_win():
     assert environment["A"] == "1"
     assert environment["DISABLE_COMPACT"] == "0"
     assert environment["CLAUDE_CODE_MAX_RETRIES"] == "3"
+
+
+def test_arguments_of_calls_are_streamed_and_nothing_runs_in_the_background():
+    environment = child_environment({}, extra={}, max_retries=0)
+    assert environment["CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING"] == "1"
+    assert environment["CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"] == "1"

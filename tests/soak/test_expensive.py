@@ -79,9 +79,9 @@ def image(size):
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-# Both are as long as a request may be, the second with its escapes.
-LONG = "x" * (27 * 2**20)
-CONTROL = "\x7f" * (4 * 2**20)
+# Half of what a request may be, and a text of which each character is escaped in a log.
+LONG = "x" * (16 * 2**20)
+CONTROL = "\x7f" * (2 * 2**20)
 # Of a value that is none of a few, msgspec writes an error which quotes it whole: that
 # takes some 5 ms for each MiB, and nothing else runs meanwhile.
 ROLE = "x" * (8 * 2**20)
@@ -191,7 +191,7 @@ EXPENSIVE = {
         CHAT,
         lambda: {"logit_bias": {str(n): 1 for n in range(140_000)}},
     ),
-    "an unknown field with much in it": (CHAT, lambda: {"other": [{}] * 5_000_000}),
+    "an unknown field with much in it": (CHAT, lambda: {"other": [{}] * 3_000_000}),
     "metadata": (
         RESPONSES,
         lambda: {"metadata": {str(n): "x" for n in range(1_000_000)}},
