@@ -19,7 +19,7 @@ from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from claude_nb_gateway.testing.model import RecordedRequest
+from claude_nb_gateway.demo.model import RecordedRequest
 
 
 class Order(msgspec.Struct):

@@ -22,12 +22,12 @@ import msgspec
 import psutil
 from tornado.httpclient import AsyncHTTPClient
 
-from claude_nb_gateway.claude import command, protocol
-from claude_nb_gateway.claude.manager import CLIManager
-from claude_nb_gateway.claude.profile import PLAIN
-from claude_nb_gateway.claude.tools import call_in, initialize_fields, response_to
-from claude_nb_gateway.claude.turns import Tool
-from claude_nb_gateway.testing.demo import demo_environment
+from claude_nb_gateway.claude_code import command, protocol
+from claude_nb_gateway.claude_code.manager import CLIManager
+from claude_nb_gateway.claude_code.profile import PLAIN
+from claude_nb_gateway.claude_code.tools import call_in, initialize_fields, response_to
+from claude_nb_gateway.claude_code.turns import Tool
+from claude_nb_gateway.demo.answers import demo_environment
 from claude_nb_gateway.testing.server import KEY, running_gateway
 
 from .model import Order

@@ -16,13 +16,13 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext claude_nb_gateway`."""
-    from .magics.magics import load
+    from .notebook.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext claude_nb_gateway`."""
-    from .magics.magics import unload
+    from .notebook.magics import unload
 
     unload(shell)

@@ -24,41 +24,35 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
 from traitlets import Bool, Float, Instance, Integer, default
 
-from .activity import Activity
+from .access.hub import under_hub
+from .access.kernels import Kernels
+from .access.keyring import Keyring
+from .access.keys import KEY_PREFIX
+from .access.logs import guard
+from .access.redaction import hide_secrets_of_config
 from .api.access_log import access_log
-from .api.base import (
-    GatewayHandler,
-    KeyElsewhereHandler,
-    NotFoundHandler,
-    bearer_of,
-)
+from .api.activity import Activity
+from .api.base import GatewayHandler, KeyElsewhereHandler, NotFoundHandler, bearer_of
 from .api.bodies import Bodies
 from .api.chat import ChatCompletionsHandler
 from .api.compact import CompactHandler
+from .api.compactions import Compactions
 from .api.completions import CompletionsHandler
 from .api.health import HealthHandler
+from .api.images import ImageFetcher
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
 from .api.openapi import OpenAPIHandler
 from .api.projects import ProjectHandler, ProjectsHandler
 from .api.response_socket import ResponsesSocket
-from .api.responses import (
-    CancelResponseHandler,
-    InputItemsHandler,
-    ResponseHandler,
-)
+from .api.responses import CancelResponseHandler, InputItemsHandler, ResponseHandler
 from .api.routes import RESPONSE_ID, ProjectItself
-from .api.sessions import (
-    ForkHandler,
-    InterruptHandler,
-    SessionHandler,
-    SessionsHandler,
-)
-from .claude.failures import LOGIN
-from .claude.login import is_logged_in
-from .claude.manager import CLIManager
-from .claude.models import ModelCatalog
-from .compactions import Compactions
+from .api.sessions import ForkHandler, InterruptHandler, SessionHandler, SessionsHandler
+from .api.stored_responses import ResponseStore
+from .claude_code.failures import LOGIN
+from .claude_code.login import is_logged_in
+from .claude_code.manager import CLIManager
+from .claude_code.models import ModelCatalog
 from .connection import (
     Connection,
     remove_connection,
@@ -66,22 +60,14 @@ from .connection import (
     socket_url,
     write_connection,
 )
+from .demo.answers import demo_environment, demo_reply
+from .demo.model import ModelServer
 from .errors import CLINotFound
-from .hub import under_hub
-from .images import ImageFetcher
-from .kernels import Kernels
-from .keyring import Keyring
-from .logs import guard
-from .projects import Projects
-from .redaction import hide_secrets_of_config
-from .responses import ResponseStore
-from .schemas import SchemaChecker
-from .sessions import Sessions
 from .standalone import StandaloneServer, base_url_of, place_of
-from .store.keys import KEY_PREFIX
 from .store.store import Store
-from .testing.demo import demo_environment, demo_reply
-from .testing.model import ModelServer
+from .turn.schemas import SchemaChecker
+from .workspace.projects import Projects
+from .workspace.sessions import Sessions
 
 GOING_AWAY = 1001
 

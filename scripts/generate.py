@@ -10,31 +10,31 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from claude_nb_gateway.anthropic.request import COUNT_TOKENS, MESSAGES
+from claude_nb_gateway.access.rights import as_table
 from claude_nb_gateway.api.bodies import Bodies
-from claude_nb_gateway.app import GatewayApp
-from claude_nb_gateway.claude.manager import CLIManager
-from claude_nb_gateway.claude.models import ModelCatalog
-from claude_nb_gateway.compactions import Compactions
-from claude_nb_gateway.fields import Fields
-from claude_nb_gateway.images import ImageFetcher
-from claude_nb_gateway.magics.magics import ClaudeMagics
-from claude_nb_gateway.openai.compaction import COMPACT
-from claude_nb_gateway.openai.completions import COMPLETION
-from claude_nb_gateway.openai.parameters import CHAT_COMPLETION
-from claude_nb_gateway.openai.resources import (
+from claude_nb_gateway.api.compactions import Compactions
+from claude_nb_gateway.api.images import ImageFetcher
+from claude_nb_gateway.api.resources import (
     CREATE_PROJECT,
     CREATE_SESSION,
     FORK_SESSION,
     UPDATE_PROJECT,
     UPDATE_SESSION,
 )
-from claude_nb_gateway.openai.response_request import RESPONSE
-from claude_nb_gateway.projects import Projects
-from claude_nb_gateway.responses import ResponseStore
-from claude_nb_gateway.rights import as_table
-from claude_nb_gateway.schemas import SchemaChecker
+from claude_nb_gateway.api.stored_responses import ResponseStore
+from claude_nb_gateway.app import GatewayApp
+from claude_nb_gateway.claude_code.manager import CLIManager
+from claude_nb_gateway.claude_code.models import ModelCatalog
+from claude_nb_gateway.notebook.magics import ClaudeMagics
 from claude_nb_gateway.store.store import Store
+from claude_nb_gateway.turn.schemas import SchemaChecker
+from claude_nb_gateway.wire.chat.completions import COMPLETION
+from claude_nb_gateway.wire.chat.request import CHAT_COMPLETION
+from claude_nb_gateway.wire.fields import Fields
+from claude_nb_gateway.wire.messages.request import COUNT_TOKENS, MESSAGES
+from claude_nb_gateway.wire.responses.compaction import COMPACT
+from claude_nb_gateway.wire.responses.request import RESPONSE
+from claude_nb_gateway.workspace.projects import Projects
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import openai
 import pytest
 
-from claude_nb_gateway.claude.manager import CLIManager
-from claude_nb_gateway.testing.demo import demo_environment
-from claude_nb_gateway.testing.model import ModelServer
+from claude_nb_gateway.claude_code.manager import CLIManager
+from claude_nb_gateway.demo.answers import demo_environment
+from claude_nb_gateway.demo.model import ModelServer
 from claude_nb_gateway.testing.server import Gateway
 
 from .open_responses import document

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from claude_nb_gateway.api import sse
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import (
     KEY,
     STANDALONE,

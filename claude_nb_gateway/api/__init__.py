@@ -1,1 +1,1 @@
-"""The HTTP handlers, one module for each resource."""
+"""HTTP: what each URL does with a request."""

@@ -16,19 +16,19 @@ from urllib.parse import unquote
 import msgspec
 
 from .. import metrics
-from ..claude.profile import CHAT, Profile
-from ..claude.turns import Conversation
-from ..conversation import Corrected, answer
+from ..access.rights import Action, Resource
+from ..claude_code.profile import CHAT, Profile
+from ..claude_code.turns import Conversation
 from ..errors import GatewayError, InvalidRequest
-from ..fields import Names, rename_in, renamed
-from ..openai.chunks import ChunkBuilder, has_words, merge
-from ..openai.messages import conversation_of, images_in
-from ..openai.structured import StructuredAnswer, checked_schema
-from ..openai.tools import checked_schemas, names_by_cli_name
-from ..openai.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
-from ..projects import Entered
-from ..rights import Action, Resource
 from ..store.records import Project, SessionRecord
+from ..turn.asking import Corrected, answer
+from ..wire.chat.conversation import conversation_of, images_in
+from ..wire.chat.events import ChunkBuilder, has_words, merge
+from ..wire.chat.structured import StructuredAnswer, checked_schema
+from ..wire.chat.tools import checked_schemas, names_by_cli_name
+from ..wire.chat.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
+from ..wire.fields import Names, rename_in, renamed
+from ..workspace.projects import Entered
 from .base import (
     CORRECTED_HEADER,
     IGNORED_HEADER,

@@ -23,16 +23,16 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from .. import metrics
-from ..callers import Caller
+from ..access.callers import Caller
+from ..access.kernels import Kernel
+from ..access.keys import KEY_PREFIX
+from ..access.rights import Identity
+from ..claude_code.surrogates import encode
 from ..errors import InvalidRequest, StoreUnavailable, cut
-from ..fields import Fields
-from ..kernels import Kernel
-from ..openai.types import ErrorResponse
-from ..projects import LOCAL
-from ..rights import Identity
-from ..store.keys import KEY_PREFIX
 from ..store.records import KeyRecord
-from ..surrogates import encode
+from ..wire.chat.types import ErrorResponse
+from ..wire.fields import Fields
+from ..workspace.projects import LOCAL
 from .bodies import BodyHandler
 from .bounds import check_values
 from .errors import APIError, api_error, error_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..openai.chunks import ChatWire
-from ..openai.parameters import decode_request, fields_without_effect, stop_sequences
+from ..wire.chat.events import ChatWire
+from ..wire.chat.request import decode_request, fields_without_effect, stop_sequences
 from .answering import AnsweringHandler
 from .base import allowed_to
 from .errors import http_errors

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Sequence
 
 from ..errors import UpstreamError
-from ..fields import named_as
-from ..openai.compaction import (
+from ..wire.fields import named_as
+from ..wire.responses.compaction import (
     COMPACT,
     CompactedResponse,
     CompactionItem,
@@ -17,10 +17,10 @@ from ..openai.compaction import (
     divided,
     summary_request,
 )
-from ..openai.response_events import ResponseWire, response_to
-from ..openai.response_request import NAMES, Item
-from ..openai.response_tools import read_tools
-from ..openai.response_types import OutputMessage, ResponseRequest, ResponseUsage
+from ..wire.responses.events import ResponseWire, response_to
+from ..wire.responses.request import NAMES, Item
+from ..wire.responses.tools import read_tools
+from ..wire.responses.types import OutputMessage, ResponseRequest, ResponseUsage
 from .answering import Scope
 from .base import allowed_to
 from .errors import http_errors

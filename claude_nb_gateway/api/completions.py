@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..fields import named_as
-from ..openai.completions import COMPLETION, NAMES, CompletionWire, chat_request
-from ..openai.parameters import check_stream_options, stop_sequences
+from ..wire.chat.completions import COMPLETION, NAMES, CompletionWire, chat_request
+from ..wire.chat.request import check_stream_options, stop_sequences
+from ..wire.fields import named_as
 from .answering import AnsweringHandler
 from .base import allowed_to
 from .errors import http_errors

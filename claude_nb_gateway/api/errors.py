@@ -28,7 +28,7 @@ from ..errors import (
     TooBusy,
     UpstreamError,
 )
-from ..openai.types import ErrorBody
+from ..wire.chat.types import ErrorBody
 
 # OpenAI's names: https://platform.openai.com/docs/guides/error-codes
 TYPES = {

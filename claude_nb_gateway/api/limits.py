@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..claude.protocol import RateLimits
+from ..claude_code.protocol import RateLimits
 
 PREFIX = "Anthropic-RateLimit-Unified"
 

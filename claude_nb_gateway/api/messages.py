@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ..anthropic.events import MessageWire, error_event
-from ..anthropic.request import (
+from ..turn.asking import count_tokens
+from ..wire.fields import named_as
+from ..wire.messages.events import MessageWire, error_event
+from ..wire.messages.request import (
     COUNT_TOKENS,
     MESSAGES,
     NAMES,
@@ -14,9 +16,7 @@ from ..anthropic.request import (
     stop_sequences,
     tools_left_out,
 )
-from ..anthropic.types import TokenCount
-from ..conversation import count_tokens
-from ..fields import named_as
+from ..wire.messages.types import TokenCount
 from .answering import AnsweringHandler
 from .base import REQUEST_ID_HEADER, allowed_to
 from .errors import error_of, http_errors

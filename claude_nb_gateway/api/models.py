@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import re
 
-from ..anthropic.types import ModelInfo, ModelInfoList
-from ..openai.types import Model, ModelList
+from ..wire.chat.types import Model, ModelList
+from ..wire.messages.types import ModelInfo, ModelInfoList
 from .base import GatewayHandler, allowed_to
 from .errors import http_errors
 

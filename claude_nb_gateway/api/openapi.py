@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from ..anthropic import types as anthropic
-from ..openai import resources, response_types
-from ..openai import types as openai
-from ..openai.compaction import CompactedResponse, CompactRequest
-from ..openai.completions import Completion, CompletionRequest
-from ..openai.response_event_types import AnyEvent
-from ..openai.socket_types import HeadersEvent, ResponseCreate, SocketError
+from ..wire.chat import types as openai
+from ..wire.chat.completions import Completion, CompletionRequest
+from ..wire.messages import types as anthropic
+from ..wire.responses import types as response_types
+from ..wire.responses.compaction import CompactedResponse, CompactRequest
+from ..wire.responses.event_types import AnyEvent
+from ..wire.responses.socket_types import HeadersEvent, ResponseCreate, SocketError
+from . import resources
 from .base import GatewayHandler, allowed_to
 
 DISTRIBUTION = "claude_nb_gateway"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from ..access.rights import Action, Resource
 from ..errors import InvalidRequest
-from ..openai.resources import (
+from ..store.records import Project
+from .base import ResourceHandler, allowed_to
+from .errors import APIError, http_errors
+from .resources import (
     CREATE_PROJECT,
     UPDATE_PROJECT,
     Deleted,
@@ -12,10 +16,6 @@ from ..openai.resources import (
     check_fields,
     project_object,
 )
-from ..rights import Action, Resource
-from ..store.records import Project
-from .base import ResourceHandler, allowed_to
-from .errors import APIError, http_errors
 
 
 class BaseProjectHandler(ResourceHandler):

@@ -14,27 +14,23 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from .. import metrics
-from ..fields import named_as
-from ..openai.response_events import ResponseWire
-from ..openai.response_request import (
-    NAMES,
-    decode_response_create,
-    named_previous,
-)
-from ..openai.response_types import Response
-from ..openai.socket_types import (
+from ..wire.fields import named_as
+from ..wire.responses.events import ResponseWire
+from ..wire.responses.request import NAMES, decode_response_create, named_previous
+from ..wire.responses.socket_types import (
     HeadersEvent,
     ResponseCreate,
     SocketError,
     SocketErrorBody,
 )
-from ..responses import StoredResponse
+from ..wire.responses.types import Response
 from .access_log import description
 from .answering import Stream, Wire
 from .base import KERNEL_USER, LOCAL_USER, allowed_to
 from .errors import APIError, error_of, http_errors
 from .responses import ResponsesHandler
 from .sse import encode
+from .stored_responses import StoredResponse
 
 if TYPE_CHECKING:
     from ..app import GatewayApp

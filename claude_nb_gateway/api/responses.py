@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..claude.turns import Conversation
+from ..claude_code.turns import Conversation
 from ..errors import InvalidRequest
-from ..fields import Names, named_as
-from ..openai.chunks import ChunkBuilder
-from ..openai.response_events import ResponseWire, response_to
-from ..openai.response_request import (
+from ..wire.chat.events import ChunkBuilder
+from ..wire.chat.types import ChatCompletionRequest
+from ..wire.fields import Names, named_as
+from ..wire.responses.events import ResponseWire, response_to
+from ..wire.responses.request import (
     NAMES,
     Item,
     chat_request,
@@ -19,18 +20,17 @@ from ..openai.response_request import (
     items_of,
     response_fields_without_effect,
 )
-from ..openai.response_tools import ClientTools, read_tools
-from ..openai.response_types import (
+from ..wire.responses.tools import ClientTools, read_tools
+from ..wire.responses.types import (
     InputItemList,
     Response,
     ResponseDeleted,
     ResponseRequest,
 )
-from ..openai.types import ChatCompletionRequest
-from ..responses import StoredResponse
 from .answering import AnsweringHandler
 from .base import GatewayHandler, allowed_to
 from .errors import http_errors
+from .stored_responses import StoredResponse
 
 
 class Asked(NamedTuple):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ..openai.resources import (
+from ..access.rights import Action, Resource
+from .base import ResourceHandler, allowed_to
+from .errors import http_errors
+from .resources import (
     CREATE_SESSION,
     FORK_SESSION,
     UPDATE_SESSION,
@@ -13,9 +16,6 @@ from ..openai.resources import (
     session_object,
     session_with_messages,
 )
-from ..rights import Action, Resource
-from .base import ResourceHandler, allowed_to
-from .errors import http_errors
 
 
 class SessionsHandler(ResourceHandler):

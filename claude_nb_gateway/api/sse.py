@@ -11,7 +11,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from .. import surrogates
+from ..claude_code import surrogates
 
 # So much at a time has to be taken in time, so that a reader that is slow, and no
 # more than that, is waited for.

@@ -16,8 +16,8 @@ import msgspec
 from jupyter_core.application import JupyterApp
 from traitlets import Bool, Unicode
 
+from ..access.keys import new_key
 from ..errors import GatewayError, InvalidRequest
-from ..store.keys import new_key
 from ..store.records import KeyRecord, Project, Tokens, new_project_id
 from ..store.store import Store
 from .base import Command

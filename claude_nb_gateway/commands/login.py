@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..claude.manager import CLIManager
+from ..claude_code.manager import CLIManager
 from ..errors import CLINotFound
 from .base import Command
 

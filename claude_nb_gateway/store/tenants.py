@@ -9,8 +9,6 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_data_dir
 from sqlalchemy import URL
 
-from ..hub import name_at_hub
-
 #: Of a database that is one user's alone, and of what older versions have written.
 ONLY_ONE = ""
 
@@ -33,6 +31,19 @@ def tenant_for(url: URL, *, is_own_file: bool) -> str:
     if url.get_backend_name() == "sqlite":
         return ONLY_ONE
     return _name_of_home()
+
+
+def name_at_hub() -> str:
+    """What the hub calls this server: ``USER``, ``USER/SERVER`` or ``service:NAME``.
+
+    Empty where it has no name, or no hub started it.
+    """
+    user = os.environ.get("JUPYTERHUB_USER", "")
+    server = os.environ.get("JUPYTERHUB_SERVER_NAME", "")
+    if user:
+        return f"{user}/{server}" if server else user
+    service = os.environ.get("JUPYTERHUB_SERVICE_NAME", "")
+    return f"service:{service}" if service else ""
 
 
 def _name_of_home() -> str:

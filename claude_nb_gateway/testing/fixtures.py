@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .model import ModelServer
+from ..demo.model import ModelServer
 from .server import STANDALONE, Gateway, running_gateway
 
 # Tests ask for many systems once each, for which a prepared process is a waste.

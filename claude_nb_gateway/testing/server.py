@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from .demo import demo_environment
+from ..demo.answers import demo_environment
 
 KEY = "the-key-of-this-test"
 START_SECONDS = 30

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 
-from claude_nb_gateway.claude.manager import CLIManager
+from claude_nb_gateway.claude_code.manager import CLIManager
 from claude_nb_gateway.testing.server import hermetic_environment
 
 CHAT = "chat/completions"

@@ -6,13 +6,12 @@ import anthropic
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 from .resources import CHAT, http
 from .test_tools import (
     NAME,
     WEATHER,
-    chat,  # noqa: F401 - a fixture
     echoed,
     message_of,
     result,
@@ -53,7 +52,7 @@ def check_all_told(model, *texts):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("call_id", IDS)
-def test_the_same_id_in_each_turn(chat, model, call_id):  # noqa: F811
+def test_the_same_id_in_each_turn(chat, model, call_id):
     rounds = [user("x"), called(call_id), result(call_id, "one")]
     rounds += [called(call_id), result(call_id, "two"), user("y")]
     rounds += [called(call_id), result(call_id, "three")]
@@ -63,13 +62,13 @@ def test_the_same_id_in_each_turn(chat, model, call_id):  # noqa: F811
 
 @pytest.mark.soak
 @pytest.mark.parametrize("call_id", IDS)
-def test_the_same_id_for_calls_at_once(chat, model, call_id):  # noqa: F811
+def test_the_same_id_for_calls_at_once(chat, model, call_id):
     results = [result(call_id, "one"), result(call_id, "two")]
     chat(user("x"), called(call_id, call_id), *results)
     check_all_told(model, "one", "two")
 
 
-def test_more_results_than_calls_are_refused(chat):  # noqa: F811
+def test_more_results_than_calls_are_refused(chat):
     results = [result("c", "one"), result("c", "two"), result("c", "three")]
     with pytest.raises(openai.BadRequestError) as error:
         chat(user("x"), called("c", "c"), *results)
@@ -77,7 +76,7 @@ def test_more_results_than_calls_are_refused(chat):  # noqa: F811
 
 
 @pytest.mark.soak
-def test_a_model_that_gives_the_same_id_each_time(chat, model):  # noqa: F811
+def test_a_model_that_gives_the_same_id_each_time(chat, model):
     messages = [user("weather?")]
     for leg in range(3):
         model.script(Reply(tool_uses=[ToolUse(NAME, id="call_0")]))
@@ -90,7 +89,7 @@ def test_a_model_that_gives_the_same_id_each_time(chat, model):  # noqa: F811
 
 
 @pytest.mark.soak
-def test_a_model_that_gives_the_same_id_at_once(chat, model):  # noqa: F811
+def test_a_model_that_gives_the_same_id_at_once(chat, model):
     model.script(Reply(tool_uses=[ToolUse(NAME, id="c"), ToolUse(NAME, id="c")]))
     message = message_of(chat(user("weather?")))
     model.script(Reply(["done"]))

@@ -11,7 +11,7 @@ import httpx2
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from ..conftest import client_of
 

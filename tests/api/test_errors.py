@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from claude_nb_gateway.anthropic.events import MessageWire
 from claude_nb_gateway.api.errors import api_error
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import InvalidRequest, QuotaExceeded, UpstreamError
-from claude_nb_gateway.openai.chunks import ChunkBuilder
-from claude_nb_gateway.openai.response_events import ResponseWire, response_to
-from claude_nb_gateway.openai.response_tools import ClientTools
-from claude_nb_gateway.openai.response_types import ResponseRequest
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.wire.chat.events import ChunkBuilder
+from claude_nb_gateway.wire.messages.events import MessageWire
+from claude_nb_gateway.wire.responses.events import ResponseWire, response_to
+from claude_nb_gateway.wire.responses.tools import ClientTools
+from claude_nb_gateway.wire.responses.types import ResponseRequest
 
 from .apis import APIS, error_of, post, send
 

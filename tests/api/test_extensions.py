@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from .test_tools import call
 

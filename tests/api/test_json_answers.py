@@ -11,7 +11,7 @@ import anthropic
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 from .apis import post
 from .test_tools import WEATHER, call, echoed, message_of, result, sessions, user

@@ -6,7 +6,7 @@ import threading
 import httpx2
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.testing.server import STANDALONE, running_gateway
 
 from ..conftest import client_of

@@ -7,7 +7,7 @@ import threading
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import running_gateway
 
 from ..conftest import client_of

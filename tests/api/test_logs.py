@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from claude_nb_gateway.logs import MOST_FILLED_IN, MOST_WHOLE, LogGuard
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.access.logs import MOST_FILLED_IN, MOST_WHOLE, LogGuard
+from claude_nb_gateway.demo.model import Reply
 
 from ..soak.test_paths import send
 from .resources import chat, http, make_key, runtime_file

@@ -10,7 +10,7 @@ import sys
 import httpx2
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 from .resources import CHAT, chat, http, make_key, make_project, runtime_file, words
 

@@ -8,7 +8,7 @@ import anthropic
 import pytest
 from anthropic.types import Message
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from .test_tools import call, sessions, tool_results
 

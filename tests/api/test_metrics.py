@@ -14,10 +14,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tornado.web import RequestHandler
 
-from claude_nb_gateway import activity, metrics
+from claude_nb_gateway import metrics
+from claude_nb_gateway.api import activity
 from claude_nb_gateway.api.access_log import UNKNOWN_METHOD
-from claude_nb_gateway.claude.protocol import ModelUsage
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.claude_code.protocol import ModelUsage
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import running_gateway
 
 from ..conftest import client_of

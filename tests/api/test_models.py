@@ -3,7 +3,7 @@ from __future__ import annotations
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from .apis import APIS, error_of, post
 

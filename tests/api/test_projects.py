@@ -8,18 +8,10 @@ import shutil
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.testing.server import running_gateway
 
-from .resources import (
-    CHAT,
-    chat,
-    error_of,
-    http,
-    make_project,
-    runtime_file,
-    words,
-)
+from .resources import CHAT, chat, error_of, http, make_project, runtime_file, words
 
 _numbers = itertools.count()
 

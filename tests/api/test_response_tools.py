@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai.types.responses import Response
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from .test_tools import call, sessions, tool_results
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import httpx2
 import pytest
 
-from claude_nb_gateway.callers import Caller
+from claude_nb_gateway.access.callers import Caller
+from claude_nb_gateway.access.rights import RIGHTS, Action, Identity, Reach, Resource
 from claude_nb_gateway.connection import key_of_kernel
-from claude_nb_gateway.rights import RIGHTS, Action, Identity, Reach, Resource
 from claude_nb_gateway.store.records import KeyRecord, Project
 
 from .resources import (

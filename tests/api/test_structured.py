@@ -9,7 +9,7 @@ import openai
 import pydantic
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 from .test_tools import WEATHER, call, echoed, message_of, result, user
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from .apis import APIS, body_for, send
 from .resources import http

@@ -5,7 +5,7 @@ from __future__ import annotations
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from .test_tools import WEATHER, call, echoed, message_of, result, sessions, user
 

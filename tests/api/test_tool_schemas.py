@@ -8,7 +8,7 @@ import anthropic
 import openai
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 from .test_tools import echoed, message_of, result, sessions, user
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from claude_nb_gateway.testing.model import ModelServer, Reply, ToolUse
+from claude_nb_gateway.demo.model import ModelServer, Reply, ToolUse
 from claude_nb_gateway.testing.server import running_gateway
 
 from .resources import CHAT, chat, error_of, http, words

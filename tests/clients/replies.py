@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 FORECAST = {"city": "Oslo", "sky": {"kind": "snow", "depth": {"centimetres": 4.5}}}
 WEATHER = "-3 C in Oslo"

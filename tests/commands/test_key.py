@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from claude_nb_gateway.access.keys import key_id, matches, refusal
 from claude_nb_gateway.commands.key import expiry, tool_names
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.store.keys import key_id, matches, refusal
 from claude_nb_gateway.store.store import Store
 from claude_nb_gateway.testing.server import hermetic_environment
 

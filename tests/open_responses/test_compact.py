@@ -7,9 +7,9 @@ import json
 import openai
 import pytest
 
-from claude_nb_gateway.compactions import Compactions
+from claude_nb_gateway.api.compactions import Compactions
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.testing.model import Reply
 
 from ..api.resources import http, runtime_file
 from ..conftest import client_of

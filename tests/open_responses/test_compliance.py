@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from ..api.resources import http
 from ..api.test_tools import call

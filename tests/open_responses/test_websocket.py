@@ -9,7 +9,7 @@ import openai
 import pytest
 import websocket
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 
 from ..api.resources import http, make_key, make_project, runtime_file
 from ..api.test_tools import call, sessions

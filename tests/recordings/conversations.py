@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 
 Json = dict[str, Any]
 

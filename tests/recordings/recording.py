@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx2
 
+from claude_nb_gateway.demo.model import ModelServer, RecordedRequest, Reply
 from claude_nb_gateway.testing.fixtures import FEW_SPARES
-from claude_nb_gateway.testing.model import ModelServer, RecordedRequest, Reply
 from claude_nb_gateway.testing.server import Gateway, running_gateway
 
 from .conversations import CLIENTS, COMPLETIONS, TALKS, Json

@@ -11,7 +11,7 @@ import httpx2
 import psutil
 import pytest
 
-from claude_nb_gateway.testing.model import Reply, ToolUse
+from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.testing.server import running_gateway
 
 from ..api.resources import chat, http, make_project, words

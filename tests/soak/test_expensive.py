@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from claude_nb_gateway.testing.model import ModelServer
+from claude_nb_gateway.demo.model import ModelServer
 from claude_nb_gateway.testing.server import running_gateway
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]

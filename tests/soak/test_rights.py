@@ -14,8 +14,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from claude_nb_gateway.access.rights import (
+    RIGHTS,
+    Action,
+    Identity,
+    Reach,
+    Resource,
+    as_table,
+)
 from claude_nb_gateway.connection import key_of_kernel
-from claude_nb_gateway.rights import RIGHTS, Action, Identity, Reach, Resource, as_table
 from claude_nb_gateway.testing.server import STANDALONE, running_gateway
 
 from ..api.resources import (

@@ -11,7 +11,7 @@ import openai
 import psutil
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import running_gateway
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]

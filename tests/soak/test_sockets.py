@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from claude_nb_gateway.testing.model import Reply
+from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import STANDALONE, running_gateway
 
 from ..open_responses.conftest import connect  # noqa: F401 - a fixture

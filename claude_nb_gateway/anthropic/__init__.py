@@ -1,1 +1,0 @@
-"""Anthropic's Messages API: its objects, and pure translation both ways."""

@@ -1,0 +1,164 @@
+"""Remote images of requests: fetched if the server is set to, from public hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tornado.httpclient import HTTPClientError, HTTPResponse
+from tornado.netutil import Resolver
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from traitlets import Bool, Float
+from traitlets.config import LoggingConfigurable
+
+from ..errors import InvalidRequest
+from ..wire.chat.attachments import MOST_IMAGE_BYTES, image_type, is_remote
+from ..wire.chat.types import ImageURL
+
+MOST_REDIRECTS = 3
+MOST_AT_ONCE = 4
+
+
+class NotPublic(OSError):
+    """A host that is not on the public internet."""
+
+
+# Addresses of IPv4 hosts behind a translator (RFC 6052).
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def is_public(address: str) -> bool:
+    """Whether `address` is on the public internet, also when written as IPv6."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    inner = None
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.is_global and not ip.is_multicast and (inner is None or inner.is_global)
+
+
+class PublicResolver(Resolver):
+    """Resolves names to addresses of which `allowed` holds.
+
+    The client connects to just what it gives, at each redirect as well, so that a
+    name which means something else a moment later is of no use.
+    """
+
+    def initialize(self, allowed: Callable[[str], bool] = is_public) -> None:
+        """Keep the test."""
+        self._allowed = allowed
+
+    async def resolve(
+        self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[tuple[int, Any]]:
+        """The addresses of `host`; raises NotPublic if one is not allowed."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(
+            host, port, family=family, type=socket.SOCK_STREAM
+        )
+        if not all(self._allowed(str(address[0])) for *_, address in found):
+            raise NotPublic(f"{host} is not on the public internet")
+        return [(kind, address) for kind, *_, address in found]
+
+
+class ImageFetcher(LoggingConfigurable):
+    """Replaces the remote images of a request by their content.
+
+    Parameters
+    ----------
+    allowed:
+        Says of an IP address whether it may be asked.
+    """
+
+    enabled = Bool(
+        False,
+        config=True,
+        help="""Fetch the images that requests name by http(s) URL, from hosts on the
+        public internet only. Otherwise such requests are refused.""",
+    )
+    timeout_seconds = Float(
+        10.0, config=True, help="How long fetching one image may take."
+    )
+    total_timeout_seconds = Float(
+        60.0,
+        config=True,
+        help="""How long fetching all images of a request may take, with the wait for
+        those of others.""",
+    )
+
+    def __init__(
+        self, *, allowed: Callable[[str], bool] = is_public, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._allowed = allowed
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def fetch_all(self, images: Iterable[tuple[str, ImageURL]]) -> None:
+        """Replace the URLs of remote `images` by data URIs, if that is enabled.
+
+        `images` are given with the path of the field that holds them.
+
+        Raises
+        ------
+        InvalidRequest
+            One cannot be had; `param` names the field.
+        """
+        if not self.enabled:
+            return
+        wanted = [(path, image) for path, image in images if is_remote(image.url)]
+        if not wanted:
+            return
+        client = SimpleAsyncHTTPClient(
+            force_instance=True,
+            resolver=PublicResolver(allowed=self._allowed),
+            max_body_size=MOST_IMAGE_BYTES,
+        )
+        try:
+            async with (
+                asyncio.timeout(self.total_timeout_seconds),
+                asyncio.TaskGroup() as group,
+            ):
+                for path, image in wanted:
+                    group.create_task(self._fetch(client, path, image))
+        except* InvalidRequest as errors:
+            raise errors.exceptions[0] from None
+        except* TimeoutError:
+            late = next(path for path, image in wanted if is_remote(image.url))
+            seconds = self.total_timeout_seconds
+            raise _refusal(late, f"was not fetched within {seconds:g} s") from None
+        finally:
+            client.close()
+
+    async def _fetch(
+        self, client: SimpleAsyncHTTPClient, path: str, image: ImageURL
+    ) -> None:
+        try:
+            async with self._slots, asyncio.timeout(self.timeout_seconds):
+                response: HTTPResponse = await client.fetch(
+                    image.url,
+                    max_redirects=MOST_REDIRECTS,
+                    request_timeout=self.timeout_seconds,
+                    decompress_response=False,
+                )
+        except (HTTPClientError, OSError, ValueError, UnicodeError) as error:
+            # What exactly went wrong could tell of hosts that the client cannot see.
+            self.log.info("image not fetched: %s", error)
+            raise _refusal(path, "cannot be fetched from a public address") from None
+        media_type = image_type(response.body)
+        if media_type is None:
+            raise _refusal(path, "is no PNG, JPEG, GIF or WebP image")
+        data = base64.b64encode(response.body).decode()
+        image.url = f"data:{media_type};base64,{data}"
+
+
+def _refusal(path: str, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"`{path}` {what}. Send the image itself, as a data URI.",
+        param=path,
+        code="invalid_image_url",
+    )

@@ -1,1 +1,0 @@
-"""The Claude Code CLI: its command line, protocol, processes and sessions."""

@@ -1,0 +1,1 @@
+"""The Claude Code CLI: its processes, its sessions, and what it says."""

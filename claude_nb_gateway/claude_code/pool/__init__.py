@@ -1,0 +1,1 @@
+"""The processes there are, and who gets which."""

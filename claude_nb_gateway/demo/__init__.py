@@ -1,0 +1,1 @@
+"""A stand-in of the model, for whoever has no login."""

@@ -1,1 +1,0 @@
-"""`%%claude` for IPython: a client of the gateway like any other."""

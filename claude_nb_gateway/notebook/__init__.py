@@ -1,0 +1,1 @@
+"""IPython magics, which speak to the gateway as any client does."""

@@ -1,1 +1,0 @@
-"""OpenAI's wire: its types, and pure translation from and to Claude's terms."""

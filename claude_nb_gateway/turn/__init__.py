@@ -1,0 +1,1 @@
+"""One turn of a conversation: it is asked, followed, and held to its rules."""

@@ -1,0 +1,182 @@
+"""JSON schemas that clients send: whether they are any, and what matches them.
+
+What a client may make expensive is bounded before it is done, and done in a process of
+its own that is ended when it takes too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from traitlets import Float
+from traitlets.config import LoggingConfigurable
+
+from ..errors import GatewayError, InvalidRequest, TooBusy
+
+WORKER = str(Path(__file__).with_name("schema_worker.py"))
+
+# What Python and its libraries need to start; a worker has no use for any secret.
+KEPT_VARIABLES = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
+
+# The worker's lines are short, whatever it is asked.
+LINE_LIMIT_BYTES = 2**20
+
+_SIMPLIFY = "simplify its patterns and references, or leave `strict` out"
+
+
+class _OutOfTime(Exception):
+    """The worker was ended, since a question took too long."""
+
+
+class SchemaChecker(LoggingConfigurable):
+    """Checks schemas and values in one worker process.
+
+    The process is started when it is first needed, and anew after it was ended. Its
+    questions wait in line. Whoever makes a checker must `close` it.
+    """
+
+    check_cpu_seconds = Float(
+        1.0,
+        config=True,
+        help="""A check of a JSON schema, or of a value against one, that takes more
+        processor time is ended, and what it was for is refused.""",
+    )
+    check_timeout_seconds = Float(
+        30.0,
+        config=True,
+        help="""How long a request waits for such a check, its place in the line of all
+        checks included.""",
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._line = asyncio.Lock()
+        self._worker: asyncio.subprocess.Process | None = None
+
+    async def check_schema(self, schema: str, path: str) -> None:
+        """Raise InvalidRequest, naming the field at `path`, unless `schema` is one.
+
+        Raises
+        ------
+        InvalidRequest
+            It is none, or checking it takes too long.
+        TooBusy
+            Too many others wait for their checks.
+        """
+        try:
+            said = await self._ask(schema, None)
+        except _OutOfTime:
+            raise InvalidRequest(
+                f"`{path}`: The schema takes too long to check: {_SIMPLIFY}.",
+                param=path,
+            ) from None
+        if said["error"]:
+            where = ".".join([path, *map(str, said["at"])])
+            raise InvalidRequest(f"`{where}`: {said['error']}.", param=where)
+
+    async def mismatch(self, schema: str, value: str, param: str) -> str:
+        """What about `value`, JSON as text, does not match `schema`; empty if it does.
+
+        The dialect is the one that the schema names, 2020-12 if none. `param` is the
+        parameter that the schema came in.
+
+        Raises
+        ------
+        InvalidRequest
+            Checking it takes too long.
+        TooBusy
+            Too many others wait for their checks.
+        """
+        try:
+            return str((await self._ask(schema, value))["error"])
+        except _OutOfTime:
+            raise InvalidRequest(
+                f"`{param}`: The answer takes too long to check against the schema: "
+                f"{_SIMPLIFY}.",
+                param=param,
+            ) from None
+
+    async def close(self) -> None:
+        """End the worker; a later check starts another."""
+        async with self._line:
+            await self._end()
+
+    async def _ask(self, schema: str, value: str | None) -> dict[str, Any]:
+        question = json.dumps({"schema": schema, "value": value}).encode() + b"\n"
+        deadline = asyncio.get_running_loop().time() + self.check_timeout_seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._line.acquire()
+        except TimeoutError:
+            raise TooBusy(
+                "Too many JSON schemas wait to be checked.", retry_after_seconds=5
+            ) from None
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._exchange(question)
+        except TimeoutError:
+            await self._end()
+            raise _OutOfTime from None
+        except BaseException:
+            # Its answer would be taken for that of the next question.
+            await self._end()
+            raise
+        finally:
+            self._line.release()
+
+    async def _exchange(self, question: bytes) -> dict[str, Any]:
+        if self._worker is None or self._worker.returncode is not None:
+            self._worker = await self._start()
+        stdin, stdout = self._worker.stdin, self._worker.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(ConnectionError):
+            stdin.write(question)
+            await stdin.drain()
+        line = await stdout.readline()
+        if not line.endswith(b"\n"):
+            raise TimeoutError
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        environment = {
+            name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ
+        }
+        # Modules come from where ours came from, never from the working directory.
+        places = [place for place in sys.path if os.path.isabs(place)]
+        environment["PYTHONPATH"] = os.pathsep.join(places)
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            WORKER,
+            str(self.check_cpu_seconds),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment,
+            cwd=os.path.dirname(WORKER),
+            limit=LINE_LIMIT_BYTES,
+        )
+        self._worker = worker
+        assert worker.stdout is not None
+        if not await worker.stdout.readline():
+            raise GatewayError(
+                "The JSON schema could not be checked; the server's log says more.",
+                detail=f"the worker ended with status {await worker.wait()}",
+            )
+        return worker
+
+    async def _end(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
+        await worker.wait()

@@ -1,0 +1,148 @@
+"""Whether an answer is the JSON that was asked for, where the CLI does not see to it.
+
+It is kept back until that is known. Pure, but for the check.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
+
+from ..claude_code.protocol import (
+    STRUCTURED_OUTPUT,
+    Assistant,
+    ContentBlockDelta,
+    ContentBlockStart,
+    Message,
+    MessageDelta,
+    MessageStart,
+    Result,
+    StreamEvent,
+)
+from ..claude_code.turns import AnswerRule
+from ..errors import ConstraintUnmet
+from .tool_rules import CUT_SHORT, MOST_CORRECTIONS, Mismatch
+
+PARAMETER = "response_format"
+
+_FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
+
+
+@dataclass
+class AnswerFilter:
+    """Passes on an answer that obeys `rule`, or that ends in calls of `tools`.
+
+    With `structured` the model gives it as arguments, by the CLI's own tool. `wrong`
+    is what was wrong with the last one, which was kept back; empty for nothing.
+    """
+
+    rule: AnswerRule
+    tools: frozenset[str]
+    structured: bool
+    mismatch: Mismatch
+    wrong: str = ""
+    _corrections: int = 0
+    _calls: bool = False
+    _text: list[str] = field(default_factory=list)
+    _held: list[Message] = field(default_factory=list)
+
+    async def feed(self, message: Message) -> list[Message]:
+        """What can be passed on now that `message` has come."""
+        if not isinstance(message, StreamEvent | Assistant | Result):
+            return [message]
+        if getattr(message, "parent_tool_use_id", None) is not None:
+            return []
+        event = message.event if isinstance(message, StreamEvent) else None
+        if isinstance(event, MessageStart):
+            # The answer is what the model says last.
+            self._begin()
+        self._held.append(message)
+        if isinstance(message, Result):
+            return await self._end(message)
+        if isinstance(message, Assistant):
+            self._text += [block.get("text", "") for block in message.message.content]
+        elif isinstance(event, ContentBlockStart):
+            self._calls |= event.content_block.get("name") in self.tools
+        elif isinstance(event, MessageDelta):
+            reason = event.delta.stop_reason
+            if (self._calls and reason == "tool_use") or reason in CUT_SHORT:
+                return self._release()
+        return []
+
+    def correct(self) -> str:
+        """Begin anew: what to tell the model.
+
+        Raises
+        ------
+        ConstraintUnmet
+            It was told already.
+        """
+        if self._corrections == MOST_CORRECTIONS:
+            raise ConstraintUnmet(
+                f"You must answer with JSON that matches `{PARAMETER}`: {self.wrong}",
+                param=PARAMETER,
+            )
+        self._corrections += 1
+        how = "with JSON alone: no other words, no code fence"
+        if self.structured:
+            how = f"by a call of {STRUCTURED_OUTPUT}"
+        words = f"Your answer does not match what was asked. {self.wrong}"
+        self.wrong = ""
+        return f"{words} You must answer again, whole and corrected, {how}."
+
+    def _begin(self) -> None:
+        self._calls = False
+        self._text.clear()
+        self._held.clear()
+
+    async def _end(self, result: Result) -> list[Message]:
+        if result.is_error or result.stop_reason in CUT_SHORT:
+            return self._release()
+        said = "".join(self._text)
+        value = _json_in(said)
+        if self.structured:
+            if result.structured_output is None:
+                return self._release()
+            value = json.dumps(result.structured_output)
+        self.wrong = await self.mismatch(self.rule.schema, value, PARAMETER)
+        if self.wrong:
+            self._begin()
+            return []
+        if not self.structured and value != said:
+            self._held = list(_with_text(self._held, value))
+        return self._release()
+
+    def _release(self) -> list[Message]:
+        held, self._held = self._held, []
+        return held
+
+
+def _json_in(text: str) -> str:
+    fenced = _FENCED.fullmatch(text)
+    return text if fenced is None else fenced[1]
+
+
+def _with_text(messages: Iterable[Message], text: str) -> Iterator[Message]:
+    """The same messages with `text` in the place of all they say."""
+    streamed = whole = text
+    for message in messages:
+        if isinstance(message, Assistant):
+            blocks: list[dict[str, Any]] = []
+            for block in message.message.content:
+                if block["type"] == "text":
+                    block, whole = {**block, "text": whole}, ""
+                blocks.append(block)
+            yield replace(message, message=replace(message.message, content=blocks))
+        elif isinstance(message, StreamEvent) and (
+            isinstance(message.event, ContentBlockDelta) and message.event.delta.text
+        ):
+            delta = replace(message.event.delta, text=streamed)
+            streamed = ""
+            yield replace(message, event=replace(message.event, delta=delta))
+        else:
+            yield message

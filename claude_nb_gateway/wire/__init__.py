@@ -1,0 +1,1 @@
+"""What clients speak: each API reads its requests and writes its answers."""

@@ -1,0 +1,414 @@
+"""From the dialects of JSON Schema that clients speak to those the CLI takes. Pure.
+
+The CLI says nothing of a schema that it cannot use: the tool is just not there. Seen on
+2.1.331: the schema of an answer must be one of draft-07, and a keyword which that does
+not know is a mistake too. Those of tools may be of any dialect; but the Messages API
+takes neither alternatives nor a reference in the place of the object itself.
+
+All schemas here are mended (see `openai.tool_schemas`), but for those whose bounds are
+checked, and `for_answer` and `for_tool` want them `in_newest_form`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import InvalidRequest
+from .fields import containers_in
+
+Schema = dict[str, Any]
+
+# OpenAI takes 5,000 properties at 10 levels. Each level is two of JSON.
+MOST_PARTS = 100_000
+MOST_DEPTH = 100
+# How often references and alternatives may have one value looked at.
+MOST_LOOKS = 10_000
+
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = (
+    *("additionalProperties", "propertyNames", "contains", "not", "if", "then"),
+    *("else", "unevaluatedProperties", "unevaluatedItems", "additionalItems"),
+)
+_COMBINED = ("anyOf", "oneOf", "allOf")
+# What is looked at with the value itself, not with a part of it.
+_IN_PLACE = (*_COMBINED, "not", "if", "then", "else", "dependentSchemas")
+
+# What the validator of answers knows.
+_KNOWN = frozenset(
+    (
+        *("title", "description", "$comment", "format", "default", "examples"),
+        *("contentEncoding", "contentMediaType", "readOnly", "writeOnly"),
+        *("deprecated", "$defs", "definitions", "$ref", "type", "enum", "const"),
+        *("minLength", "maxLength", "pattern", "minimum", "maximum", "multipleOf"),
+        *("exclusiveMinimum", "exclusiveMaximum", "items", "minItems", "maxItems"),
+        *("uniqueItems", "contains", "properties", "patternProperties", "required"),
+        *("additionalProperties", "propertyNames", "minProperties", "maxProperties"),
+        *("dependencies", "not", "if", "then", "else", *_COMBINED),
+    )
+)
+# What it does not know although it bounds the value; all else says something of it.
+_NEWER = (
+    *("prefixItems", "minContains", "maxContains", "$dynamicRef", "$recursiveRef"),
+    *("unevaluatedProperties", "unevaluatedItems", "additionalItems"),
+)
+
+# The Messages API takes these as the names of a tool's properties, and the CLI asks for
+# an answer with a schema by a tool.
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+# All references are to the whole, so these change nothing.
+_SAYS_WHERE = ("$schema", "$id", "$recursiveAnchor")
+_ANCHOR = re.compile(r"#[A-Za-z_][^/]*")
+
+# What JavaScript, with its flag `u`, and Python read alike in a pattern. The CLI cannot
+# be stopped in the middle of one, so it gets none that might go back and forth: with a
+# repeated group, or more than one part of any length, or not bound to the start.
+_PLAIN_PATTERN = re.compile(
+    r"(?:[^\\(]|\\[dDwWsSbBnrtfv.*+?^$|(){}\[\]/\\]|\((?:\?(?:[:=!]|<[=!])|(?!\?)))*"
+)
+_MOST_PATTERN_CHARACTERS = 500
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_ANY_LENGTH = re.compile(r"[*+]|\{\d*,\}|\{\d*,?\d{4,}\}")
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What of a schema the CLI can be given; `schema` is None where it is nothing.
+
+    `left_out` are the keywords that bound a value and cannot be asked for; `is_object`
+    tells whether the schema says to be that of an object.
+    """
+
+    schema: Schema | None
+    left_out: tuple[str, ...] = ()
+    is_object: bool = True
+
+
+def check_bounds(schema: Schema, path: str) -> None:
+    """Raise InvalidRequest, naming the field at `path`, if `schema` is too much."""
+    parts = 0
+    level: list[Any] = [schema]
+    for _ in range(MOST_DEPTH):
+        parts += len(level)
+        if parts > MOST_PARTS:
+            raise _too_much(path, f"has more than {MOST_PARTS} parts: divide it")
+        level = [part for whole in level for part in containers_in(whole)]
+        if not level:
+            break
+    else:
+        raise _too_much(path, f"is nested deeper than {MOST_DEPTH} levels: flatten it")
+    if not _Looks(schema).are_bearable():
+        raise _too_much(
+            path,
+            "leads from one value to too many others by `$ref`, `allOf`, `anyOf` or "
+            "`oneOf`: simplify it",
+        )
+
+
+def check_references(schema: Schema, path: str) -> None:
+    """Raise InvalidRequest, naming the field at `path`, if a ``$ref`` leads nowhere.
+
+    Other documents are not fetched.
+    """
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        reference = part.get("$ref", "#")
+        # An anchor is found by the checker alone.
+        known = not isinstance(reference, str) or _ANCHOR.fullmatch(reference)
+        if not known and _found(schema, reference) is None:
+            raise InvalidRequest(
+                f"`{path}`: `$ref` {reference[:200]!r} leads to nothing in this "
+                "schema.",
+                param=path,
+            )
+        waiting += [part for _, part in _parts(part)]
+
+
+def in_newest_form(schema: Schema) -> Schema:
+    """`schema` in the words of 2020-12, those of OpenAPI's ``nullable`` too.
+
+    It names no dialect and no address of its own, so all references are to the whole.
+    """
+    return _newest(schema, _address(schema))
+
+
+def _newest(schema: Schema, address: str | None) -> Schema:
+    said = {k: v for k, v in schema.items() if k not in _SAYS_WHERE}
+    reference = _reference(schema, address)
+    if reference is not None:
+        said["$ref"] = reference
+        if "$ref" not in schema:
+            del said["$recursiveRef"]
+    for name, needed in said.pop("dependencies", {}).items():
+        is_list = isinstance(needed, list)
+        keyword = "dependentRequired" if is_list else "dependentSchemas"
+        said[keyword] = said.get(keyword, {}) | {name: needed}
+    said = _changed(said, lambda part: _newest(part, address))
+    if said.pop("nullable", None) is not True:
+        return said
+    if isinstance(said.get("type"), str):
+        said["type"] = [said["type"], "null"]
+        if "enum" in said and None not in said["enum"]:
+            said["enum"] = [*said["enum"], None]
+        return said
+    return {"anyOf": [said, {"type": "null"}]} if said else said
+
+
+def for_answer(schema: Schema) -> Reduced:
+    """What the CLI takes of `schema` as that of an answer.
+
+    None where it is not simply that of an object with properties, of names that the API
+    takes.
+    """
+    root = _without_reference(schema, schema)
+    names = root.get("properties", {})
+    kind = root.get("type", "object" if names else None)
+    # A tool without properties is answered by an empty object.
+    is_object = kind in ("object", ["object"])
+    plain = bool(names) and not any(keyword in root for keyword in _COMBINED)
+    if not (is_object and plain and all(map(_LEGAL_NAME.fullmatch, names))):
+        return Reduced(None, is_object=is_object)
+    reduction = _Reduction(schema)
+    reduced = reduction.of({**root, "type": "object"})
+    return Reduced(reduced, tuple(reduction.left_out))
+
+
+def for_tool(schema: Schema) -> tuple[Schema, tuple[str, ...]]:
+    """What the API takes of `schema` as that of the arguments of a tool, and without
+    which of its keywords."""
+    root = _without_reference(schema, schema)
+    combined = tuple(keyword for keyword in _COMBINED if keyword in root)
+    flat = _flattened(root, schema) if combined else root
+    return {**flat, "type": "object"}, combined
+
+
+class _Reduction:
+    """Takes out of a schema, whose references are to `root`, what cannot be used.
+
+    `left_out` has the keywords of what bounded the value, in order.
+    """
+
+    def __init__(self, root: Schema) -> None:
+        self.left_out: dict[str, None] = {}
+        self._root = root
+
+    def of(self, schema: Schema) -> Schema:
+        """What is left of it."""
+        said = self._with_dependencies(self._with_first_items(schema))
+        if isinstance(said.get("enum"), list):
+            said["enum"] = list({_text(item): item for item in said["enum"]}.values())
+        kept = {k: v for k, v in said.items() if self._keeps(k, v)}
+        return _changed(kept, self.of)
+
+    def _keeps(self, keyword: str, value: Any) -> bool:
+        usable = keyword in _KNOWN
+        if keyword == "$ref":
+            usable = _found(self._root, value) is not None
+        elif keyword == "enum":
+            usable = bool(value)
+        elif keyword == "pattern":
+            usable = _is_harmless(value)
+        elif keyword == "patternProperties":
+            usable = all(map(_is_harmless, value))
+        if not usable and (keyword in _KNOWN or keyword in _NEWER):
+            self.left_out[keyword] = None
+        return usable
+
+    def _with_first_items(self, schema: Schema) -> Schema:
+        first = schema.get("prefixItems")
+        if not first:
+            return dict(schema)
+        # The API's dialect has no word for it that the CLI's validator knows too.
+        said = {k: v for k, v in schema.items() if k != "prefixItems"}
+        self.left_out["prefixItems"] = None
+        rest = said.get("items", True)
+        if rest is False:
+            said["maxItems"] = min(len(first), said.get("maxItems", len(first)))
+            said["items"] = {"anyOf": first}
+        elif isinstance(rest, dict):
+            said["items"] = {"anyOf": [*first, rest]}
+        return said
+
+    def _with_dependencies(self, schema: Schema) -> Schema:
+        for keyword in ("dependentSchemas", "dependentRequired"):
+            for name, needed in schema.pop(keyword, {}).items():
+                before = schema.setdefault("dependencies", {})
+                if isinstance(before.get(name), dict):
+                    needed = {"allOf": [before[name], {"required": needed}]}
+                before[name] = needed
+        return schema
+
+
+class _Looks:
+    """How often one value is looked at by the parts of a schema, which may be any."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._address = _address(root)
+        self._counts: dict[int, int] = {}
+
+    def are_bearable(self) -> bool:
+        """Whether no part asks for too many, or for itself."""
+        waiting = [self._root]
+        while waiting:
+            schema = waiting.pop()
+            if self._count(schema, 0) > MOST_LOOKS:
+                return False
+            waiting += [part for _, part in _parts(schema)]
+        return True
+
+    def _count(self, schema: Schema, depth: int) -> int:
+        known = self._counts.get(id(schema))
+        if known is not None:
+            return known
+        if depth > MOST_DEPTH:
+            return MOST_LOOKS + 1
+        # Until it is known, whoever comes back to it has gone round in a circle.
+        self._counts[id(schema)] = MOST_LOOKS + 1
+        count = 1
+        parts = [part for keyword, part in _parts(schema) if keyword in _IN_PLACE]
+        target = _found(self._root, _reference(schema, self._address))
+        for part in [*parts, target] if isinstance(target, dict) else parts:
+            count = min(count + self._count(part, depth + 1), MOST_LOOKS + 1)
+        self._counts[id(schema)] = count
+        return count
+
+
+def _too_much(path: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"`{path}`: The schema {what}.", param=path)
+
+
+def _parts(schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """The schemas right within `schema`, each with its keyword."""
+    for keyword, value in schema.items():
+        several: Any = ()
+        if keyword in _MAPS or keyword == "dependencies":
+            several = value.values() if isinstance(value, dict) else ()
+        elif keyword in _LISTS or keyword in _SINGLE or keyword == "items":
+            several = value if isinstance(value, list) else (value,)
+        yield from ((keyword, part) for part in several if isinstance(part, dict))
+
+
+def _changed(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """`schema` with each schema right within it replaced by what `change` makes."""
+
+    def of(part: Any) -> Any:
+        return change(part) if isinstance(part, dict) else part
+
+    changed: Schema = {}
+    for keyword, value in schema.items():
+        if keyword in _MAPS or keyword == "dependencies":
+            changed[keyword] = {name: of(part) for name, part in value.items()}
+        elif keyword in _LISTS:
+            changed[keyword] = [of(part) for part in value]
+        elif keyword in _SINGLE or keyword == "items":
+            changed[keyword] = of(value)
+        else:
+            changed[keyword] = value
+    return changed
+
+
+def _address(root: Schema) -> str | None:
+    """The address that `root` gives itself, without a fragment."""
+    own = root.get("$id")
+    return own.partition("#")[0] if isinstance(own, str) else None
+
+
+def _reference(schema: Schema, address: str | None) -> str | None:
+    """What `schema` refers to, within the whole where that is at `address`."""
+    said = schema.get("$ref")
+    if said is None and schema.get("$recursiveRef") == "#":
+        return "#"
+    if not isinstance(said, str):
+        return None
+    where, _, fragment = said.partition("#")
+    return f"#{fragment}" if where == address else said
+
+
+def _found(root: Schema, reference: Any) -> Any:
+    """What `reference` leads to within `root`: a schema, or None."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    pointer = unquote(reference[1:])
+    if pointer and not pointer.startswith("/"):
+        return None  # by the name of an anchor
+    place: Any = root
+    for step in pointer.split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(place, dict):
+            place = place.get(step)
+        elif isinstance(place, list) and step.isdecimal() and len(step) < 7:
+            place = place[int(step)] if int(step) < len(place) else None
+        else:
+            return None
+    return place if isinstance(place, dict | bool) else None
+
+
+def _without_reference(schema: Schema, root: Schema) -> Schema:
+    """The same schema, which says itself what it now refers to in `root`."""
+    said = schema
+    for _ in range(MOST_DEPTH):
+        target = _found(root, said.get("$ref"))
+        if not isinstance(target, dict):
+            break
+        said = target | {k: v for k, v in said.items() if k != "$ref"}
+    return said
+
+
+def _flattened(schema: Schema, root: Schema) -> Schema:
+    """An object's schema with the properties of all its alternatives and parts.
+
+    It matches whatever `schema` does, and more.
+    """
+    flat = {k: v for k, v in schema.items() if k not in _COMBINED}
+    own = schema.get("properties", {})
+    others: dict[str, dict[str, Any]] = {}
+    required = dict.fromkeys(schema.get("required", []))
+    for keyword in _COMBINED:
+        branches = [
+            _flattened(_without_reference(branch, root), root)
+            for branch in schema.get(keyword, [])
+            if isinstance(branch, dict)
+        ]
+        for branch in branches:
+            for name, part in branch["properties"].items():
+                others.setdefault(name, {})[_text(part)] = part
+        needed = [set(branch.get("required", [])) for branch in branches]
+        if needed:
+            join = set.union if keyword == "allOf" else set.intersection
+            required |= dict.fromkeys(sorted(join(*needed)))
+    flat["properties"] = {n: _one_of(parts) for n, parts in others.items()} | own
+    if required:
+        flat["required"] = list(required)
+    return flat
+
+
+def _one_of(by_text: dict[str, Any]) -> Any:
+    parts = list(by_text.values())
+    return parts[0] if len(parts) == 1 else {"anyOf": parts}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _is_harmless(pattern: str) -> bool:
+    """Whether the CLI's validator can have `pattern`, and means by it what we do."""
+    if len(pattern) > _MOST_PATTERN_CHARACTERS or not _PLAIN_PATTERN.fullmatch(pattern):
+        return False
+    if not pattern.startswith("^") or _REPEATED_GROUP.search(pattern):
+        return False
+    if len(_ANY_LENGTH.findall(pattern)) > 1:
+        return False
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""What becomes of each field of a request: honoured, without effect, or refused.
+
+One `Fields` for each kind of request both acts on them and describes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from ..claude_code.surrogates import mended_json
+from ..errors import ConstraintUnmet, GatewayError, InvalidRequest, cut
+
+#: What becomes of the field `model`, in all APIs.
+MODEL = (
+    "a name of `GET /v1/models` or any other of Claude's (`claude-…`), with or without "
+    "`anthropic/` and the like before it; none is Claude Code's own default, or "
+    "`ModelCatalog.default_model`"
+)
+
+#: Patterns of fields' names, each with what takes its place.
+Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+
+#: Python works off nested values by recursion, which has an end.
+MOST_DEPTH = 200
+
+# What is wrong with a value may quote the value.
+MOST_REASON = 200
+
+#: Ranges that hold in all APIs, also of what has no effect.
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+#: Texts that say which one is meant. Names and ids may be longer than in OpenAI's API,
+#: where clients of other services send what those gave them.
+Name = Annotated[str, msgspec.Meta(max_length=512)]
+PathText = Annotated[str, msgspec.Meta(max_length=4_096)]
+
+Request = TypeVar("Request", bound=msgspec.Struct)
+
+
+class Refusal(NamedTuple):
+    """A field that cannot be honoured, for values of which `refused` holds."""
+
+    refused: Callable[[Any], bool]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Fields(Generic[Request]):
+    """The fields of `type`, each in one of the three kinds.
+
+    Parameters
+    ----------
+    honoured:
+        What the answer follows, and how.
+    without_effect:
+        What is accepted and changes nothing, since the CLI cannot be told of it.
+    refused:
+        What is answered by an error.
+    """
+
+    type: type[Request]
+    honoured: Mapping[str, str]
+    without_effect: tuple[str, ...] = ()
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+    def decode(self, body: bytes) -> Request:
+        """Read and check a request.
+
+        Raises
+        ------
+        InvalidRequest
+            Not JSON, a field of the wrong type, or one that cannot be honoured;
+            `param` is the path of the field.
+        """
+        try:
+            request = self._read(body)
+        except msgspec.ValidationError as error:
+            text, path = text_and_path(error)
+            name = path.lstrip(".") or _missing_field(text)
+            where = f"`{name}`: " if name else ""
+            raise InvalidRequest(f"{where}{text}.", param=name or None) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidRequest(
+                f"The body is not valid JSON: {error}.", code="invalid_json"
+            ) from None
+        for name, (refused, remedy) in self.refused.items():
+            value = getattr(request, name)
+            if value is not None and refused(value):
+                raise InvalidRequest(
+                    f"`{name}`: {remedy}", param=name, code="unsupported_parameter"
+                )
+        return request
+
+    def _read(self, body: bytes) -> Request:
+        try:
+            return msgspec.json.decode(body, type=self.type)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # It may be no more than half a character that it does not take.
+            mended = mended_json(body.decode()).encode()
+            if mended == body:
+                raise
+            return msgspec.json.decode(mended, type=self.type)
+
+    def sent_without_effect(self, request: Request) -> list[str]:
+        """The names of the fields that were sent and change nothing."""
+        return [n for n in self.without_effect if getattr(request, n) is not None]
+
+
+def check_depth(value: Any, field: str) -> None:
+    """Raise InvalidRequest if `value`, at `field`, is nested too deeply to use."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [part for whole in level for part in containers_in(whole)]
+        if not level:
+            return
+    raise too_deep(field)
+
+
+def too_deep(field: str) -> InvalidRequest:
+    """The error of what is nested too deeply."""
+    return InvalidRequest(
+        f"`{field}`: It is nested deeper than {MOST_DEPTH} levels: flatten it.",
+        param=field,
+    )
+
+
+def containers_in(value: Any) -> Iterator[Any]:
+    """The arrays and objects right within `value`, but for empty ones."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return iter(())
+    return (part for part in value if isinstance(part, dict | list) and part)
+
+
+def text_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
+    """What is wrong with a value, and where it is, which may be nowhere in it."""
+    text, found, path = str(error).rpartition(" - at `$")
+    if not found:
+        text, path = path, ""
+    return cut(text, MOST_REASON), path.rstrip("`")
+
+
+def _missing_field(text: str) -> str:
+    # "Object missing required field `messages`" at the top level has no path.
+    return text.split("`")[1] if "missing required field" in text else ""
+
+
+def renamed(field: str, names: Names) -> str:
+    """What `field` is called by `names`."""
+    for pattern, replacement in names:
+        field = re.sub(pattern, replacement, field)
+    return field
+
+
+@contextmanager
+def named_as(names: Names) -> Iterator[None]:
+    """Within, errors name fields as `names` has them: patterns and replacements.
+
+    For a request that was translated into another kind: its sender knows nothing
+    of that one's fields.
+    """
+    try:
+        yield
+    except GatewayError as error:
+        rename_in(error, names)
+        raise
+
+
+def rename_in(error: GatewayError, names: Names) -> None:
+    """Let `error` call its field as `names` have it."""
+    if not isinstance(error, InvalidRequest | ConstraintUnmet) or error.param is None:
+        return
+    old = error.param
+    error.param = renamed(old, names)
+    error.message = error.message.replace(f"`{old}`", f"`{error.param}`")

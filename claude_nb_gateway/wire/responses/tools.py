@@ -1,0 +1,245 @@
+"""Every tool of a response's client as a function, and its calls back again. Pure.
+
+The CLI knows functions alone. A custom tool becomes one with a single text, the
+client's shell one with a command, and what a namespace holds gets its name in front.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from ...claude_code.surrogates import mended_json
+from ...errors import InvalidRequest, quoted
+from ..chat.types import FunctionCall, FunctionDefinition, FunctionTool, ToolCall
+from ..fields import text_and_path
+from .tool_types import (
+    CustomTool,
+    CustomToolCallItem,
+    CustomToolCallOut,
+    ExecAction,
+    LocalShellCallItem,
+    LocalShellCallOut,
+    LocalShellTool,
+    NamespaceTool,
+)
+from .types import FunctionCallItem, FunctionCallOut, ResponseFunctionTool
+
+Json = dict[str, Any]
+CallOut = FunctionCallOut | CustomToolCallOut | LocalShellCallOut
+CallItem = FunctionCallItem | CustomToolCallItem | LocalShellCallItem
+ClientTool = ResponseFunctionTool | CustomTool | LocalShellTool | NamespaceTool
+
+#: Tools that OpenAI runs itself; they are left out, and reported.
+HOSTED = (
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "file_search",
+    "image_generation",
+    "programmatic_tool_calling",
+    "tool_search",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+)
+CLIENTS = ("function", "custom", "local_shell", "namespace")
+
+LOCAL_SHELL = "local_shell"
+
+_TEXT_SCHEMA: Json = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
+_TEXT = "The argument `input` is the whole input of the tool, one text."
+_GRAMMAR = "The text must match this {syntax} grammar:\n\n{definition}"
+_COMMAND = (
+    "Runs a command on the user's machine and gives its output. `command` is the "
+    "program and its arguments, word by word; no shell reads it."
+)
+_COMMAND_SCHEMA: Json = {
+    "type": "object",
+    "properties": {
+        "command": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "working_directory": {"type": "string"},
+        "timeout_ms": {"type": "integer"},
+        "env": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "required": ["command"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class _Call:
+    """How calls of one function are said."""
+
+    kind: str
+    name: str = ""
+    namespace: str | None = None
+
+
+@dataclass
+class ClientTools:
+    """The tools of one request.
+
+    `functions` are what the model is given, `told` the tools as the response names
+    them, `left_out` the paths of those that nobody runs here.
+    """
+
+    functions: list[FunctionTool] = field(default_factory=list)
+    told: list[ClientTool] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    _paths: list[str] = field(default_factory=list)
+    _calls: dict[str, _Call] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[tuple[str, Callable[[re.Match[str]], str]], ...]:
+        """What errors about the functions are about, for `named_as`."""
+        return ((r"^tools\[(\d+)\]", lambda found: self._paths[int(found[1])]),)
+
+    def begin(
+        self, call_id: str, function: str, new_id: Callable[[str], str]
+    ) -> CallOut:
+        """The item for a call of `function` that begins; `new_id` takes a prefix."""
+        call = self._calls.get(function, _Call("function", function))
+        namespace = call.namespace or UNSET
+        if call.kind == "custom":
+            return CustomToolCallOut(
+                id=new_id("ctc"), call_id=call_id, name=call.name, namespace=namespace
+            )
+        if call.kind == LOCAL_SHELL:
+            return LocalShellCallOut(id=new_id("lsh"), call_id=call_id)
+        return FunctionCallOut(
+            id=new_id("fc"), call_id=call_id, name=call.name, namespace=namespace
+        )
+
+    def add(self, tool: ClientTool, path: str, namespace: str | None = None) -> None:
+        """Take in a tool of the client's; raises InvalidRequest."""
+        if isinstance(tool, NamespaceTool):
+            for index, raw in enumerate(tool.tools):
+                inner = f"{path}.tools[{index}]"
+                self.add(_read(raw, inner, ("function", "custom")), inner, tool.name)
+            return
+        if isinstance(tool, LocalShellTool):
+            call, function = _Call(LOCAL_SHELL), _shell()
+        elif isinstance(tool, CustomTool):
+            call, function = _Call("custom", tool.name, namespace), _custom(tool)
+        else:
+            call = _Call("function", tool.name, namespace)
+            function = FunctionDefinition(
+                tool.name, tool.description, tool.parameters, tool.strict
+            )
+        if function.name:
+            function.name = flat_name(function.name, namespace)
+        self.functions.append(FunctionTool(function))
+        self._paths.append(path)
+        self._calls[function.name] = call
+
+
+def read_tools(tools: Sequence[Json] | None) -> ClientTools:
+    """The tools of a request.
+
+    Raises
+    ------
+    InvalidRequest
+        One is of no kind that there is, or its fields are not.
+    """
+    found = ClientTools()
+    for index, raw in enumerate(tools or []):
+        path = f"tools[{index}]"
+        if raw.get("type") in HOSTED:
+            found.left_out.append(path)
+            continue
+        tool = _read(raw, path, CLIENTS)
+        found.told.append(tool)
+        found.add(tool, path)
+    return found
+
+
+def flat_name(name: str, namespace: str | None) -> str:
+    """The name of a function for what is `name` within `namespace`."""
+    return f"{namespace}__{name}" if namespace else name
+
+
+def tool_call(item: CallItem) -> ToolCall:
+    """A call that was said before, as one of a function."""
+    if isinstance(item, LocalShellCallItem):
+        action = {name: value for name, value in item.action.items() if value}
+        action.pop("type", None)
+        call_id = item.call_id or item.id or ""
+        return _call(call_id, LOCAL_SHELL, json.dumps(action, ensure_ascii=False))
+    name = flat_name(item.name, item.namespace)
+    if isinstance(item, CustomToolCallItem):
+        arguments = json.dumps({"input": item.input}, ensure_ascii=False)
+        return _call(item.call_id, name, arguments)
+    return _call(item.call_id, name, item.arguments)
+
+
+def fill(item: CustomToolCallOut | LocalShellCallOut, arguments: str) -> None:
+    """Put what the model wrote into its call; at the limit that may be no JSON."""
+    given = _parsed(arguments)
+    if isinstance(item, CustomToolCallOut):
+        text = given.get("input", arguments)
+        item.input = text if isinstance(text, str) else arguments
+        return
+    action = {"env": {}, "command": [], **given}
+    try:
+        item.action = msgspec.convert({"type": "exec", **action}, ExecAction)
+    except msgspec.ValidationError:
+        item.action = ExecAction(command=[], env={})
+
+
+def _call(call_id: str, name: str, arguments: str) -> ToolCall:
+    return ToolCall(id=call_id, function=FunctionCall(name, arguments))
+
+
+def _parsed(arguments: str) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(mended_json(arguments) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _read(raw: Json, path: str, kinds: Sequence[str]) -> ClientTool:
+    kind = raw.get("type")
+    if kind not in kinds:
+        raise InvalidRequest(
+            f"`{path}.type`: {quoted(str(kind))} is no tool that there is here: send "
+            f"one of {', '.join(kinds)}. Others can be run as a function of yours.",
+            param=f"{path}.type",
+        )
+    try:
+        tool: ClientTool = msgspec.convert(raw, ClientTool)
+    except msgspec.ValidationError as error:
+        text, inner = text_and_path(error)
+        where = path + inner
+        raise InvalidRequest(f"`{where}`: {text}.", param=where) from None
+    return tool
+
+
+def _custom(tool: CustomTool) -> FunctionDefinition:
+    words = [tool.description or "", _TEXT]
+    if tool.format is not None and tool.format.get("type") == "grammar":
+        words.append(
+            _GRAMMAR.format(
+                syntax=tool.format.get("syntax", ""),
+                definition=tool.format.get("definition", ""),
+            )
+        )
+    description = "\n\n".join(filter(None, words))
+    return FunctionDefinition(tool.name, description, _TEXT_SCHEMA, strict=True)
+
+
+def _shell() -> FunctionDefinition:
+    return FunctionDefinition(LOCAL_SHELL, _COMMAND, _COMMAND_SCHEMA, strict=True)

@@ -1,0 +1,1 @@
+"""Projects, their directories and their sessions."""

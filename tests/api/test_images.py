@@ -1,0 +1,161 @@
+"""Remote images, fetched from a real HTTP server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+
+import pytest
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from claude_nb_gateway.api.images import (
+    MOST_AT_ONCE,
+    ImageFetcher,
+    PublicResolver,
+    is_public,
+)
+from claude_nb_gateway.errors import InvalidRequest
+from claude_nb_gateway.wire.chat.attachments import MOST_IMAGE_BYTES
+from claude_nb_gateway.wire.chat.types import ImageURL
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
+
+pytestmark = pytest.mark.anyio
+
+
+class Files(web.RequestHandler):
+    """Answers what its path says."""
+
+    asked: list[str] = []
+
+    async def get(self, name):
+        self.asked.append(name)
+        if name == "again":
+            self.redirect("/image")
+        elif name == "inside":
+            self.redirect("http://127.0.0.2:1/image")
+        elif name == "round":
+            self.redirect("/round")
+        elif name == "page":
+            self.write("<html>")
+        elif name == "large":
+            self.write(PNG + b"0" * MOST_IMAGE_BYTES)
+        elif name == "missing":
+            self.set_status(404)
+        else:
+            self.write(PNG)
+
+
+@pytest.fixture
+async def address():
+    Files.asked.clear()
+    server = HTTPServer(web.Application([(r"/(.*)", Files)]))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    server.stop()
+    await server.close_all_connections()
+
+
+def fetcher(**options):
+    options = {"enabled": True, "allowed": lambda ip: ip == "127.0.0.1", **options}
+    return ImageFetcher(**options)
+
+
+async def fetched(address, **options):
+    image = ImageURL(address)
+    await fetcher(**options).fetch_all([("field", image)])
+    return image.url
+
+
+@pytest.mark.parametrize("name", ["image", "again"])
+async def test_image_becomes_a_data_uri(address, name):
+    expected = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    assert await fetched(f"{address}/{name}") == expected
+
+
+async def test_nothing_is_fetched_unless_enabled(address):
+    url = f"{address}/image"
+    assert await fetched(url, enabled=False) == url
+    assert Files.asked == []
+
+
+async def test_data_uri_is_left_alone():
+    assert await fetched("data:image/png;base64,AAAA") == "data:image/png;base64,AAAA"
+
+
+@pytest.mark.parametrize("name", ["inside", "round", "page", "large", "missing"])
+async def test_what_is_no_image_or_elsewhere_is_refused(address, name):
+    with pytest.raises(InvalidRequest) as error:
+        await fetched(f"{address}/{name}")
+    assert error.value.param == "field"
+    assert "127.0.0" not in error.value.message
+
+
+async def test_loopback_is_never_asked(address):
+    with pytest.raises(InvalidRequest):
+        await fetched(f"{address}/image", allowed=is_public)
+    assert Files.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "http://[", "http://user@/x", "https://127.0.0.1:1/", "http://x y/"],
+)
+async def test_addresses_that_are_none_are_refused(url):
+    with pytest.raises(InvalidRequest):
+        await fetched(url)
+
+
+async def test_time_is_bounded():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(InvalidRequest):
+            await fetched(url, timeout_seconds=0.1)
+
+
+async def test_wait_for_the_images_of_others_is_bounded(address):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        busy = fetcher(timeout_seconds=20, total_timeout_seconds=0.3)
+        others = [("other", ImageURL(url)) for _ in range(MOST_AT_ONCE)]
+        fetching = asyncio.create_task(busy.fetch_all(others))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            with pytest.raises(InvalidRequest, match=r"`field` was not .* 0\.3 s"):
+                await busy.fetch_all([("field", ImageURL(f"{address}/image"))])
+            with pytest.raises(InvalidRequest):
+                await fetching
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:93.184.216.34", True),
+        ("2002:7f00:1::", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::5db8:d822", True),
+    ],
+)
+async def test_only_the_internet_is_public(address, public):
+    assert is_public(address) is public
+
+
+async def test_names_are_resolved_and_checked():
+    with pytest.raises(OSError, match="public"):
+        await PublicResolver().resolve("localhost", 80)

@@ -1,0 +1,128 @@
+"""Which process a request gets, and what becomes of it on the way there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+
+import pytest
+
+from claude_nb_gateway.claude_code.turns import Conversation, Opening
+from claude_nb_gateway.errors import ProtocolError
+from claude_nb_gateway.turn.asking import answer
+
+from ..conftest import until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
+
+# The real CLI behind a pipe in which `initialize` is slow and leaves a mark. Nothing
+# comes through where that many were started before as the file `stuck` says.
+SLOW = """#!{python}
+import pathlib, subprocess, sys, time
+marks = pathlib.Path({marks!r})
+started = len(list(marks.glob("start-*")))
+(marks / f"start-{{started}}").touch()
+if (marks / "stuck").exists() and (marks / "stuck").read_text() == str(started):
+    sys.exit(sys.stdin.buffer.read() and 0)
+cli = subprocess.Popen([{cli!r}, *sys.argv[1:]], stdin=subprocess.PIPE)
+for line in sys.stdin.buffer:
+    if b'"initialize"' in line:
+        (marks / f"initialize-{{time.monotonic_ns()}}").touch()
+        time.sleep(0.7)
+    cli.stdin.write(line)
+    cli.stdin.flush()
+cli.stdin.close()
+sys.exit(cli.wait())
+"""
+
+
+@pytest.fixture
+def slow_cli(make, tmp_path):
+    path = tmp_path / "claude"
+    cli = make().find_cli()
+    path.write_text(SLOW.format(python=sys.executable, cli=cli, marks=str(tmp_path)))
+    path.chmod(0o755)
+    return str(path)
+
+
+def asked(system="", session_id=""):
+    opening = Opening("sonnet", system=(system,), principal=system)
+    question = [{"type": "text", "text": f"from {system}"}]
+    return Conversation(opening, (), question, session_id=session_id)
+
+
+async def run(manager, conversation):
+    return [m async for batch in answer(manager, conversation) for m in batch][-1]
+
+
+def prompts(model):
+    return {r.turns[-1][1]: r.system.splitlines()[-1] for r in model.requests}
+
+
+async def test_nobody_is_served_under_the_prompt_of_another(
+    make, model, slow_cli, tmp_path
+):
+    manager = make(cli_path=slow_cli, spare_processes=2, max_processes=8)
+    await run(manager, asked("A"))
+    await until(lambda: len(list(tmp_path.glob("initialize-*"))) == 2)
+    # One gets the plain spare, the other waits while a spare is bound to A.
+    await asyncio.gather(*(run(manager, asked(name)) for name in "BC"))
+    assert prompts(model) == {f"from {name}": name for name in "ABC"}
+
+
+async def test_session_that_does_not_fit_is_not_opened(make, model):
+    manager = make()
+    async with manager.session() as lease:
+        await manager.open(lease.session, asked("A").opening)
+        with pytest.raises(ProtocolError, match="another request"):
+            await manager.open(lease.session, asked("B").opening)
+
+
+async def test_spare_that_hangs_fails_no_request(make, model):
+    manager = make(spare_processes=1, max_spare_processes=1)
+    await run(manager, asked("A"))
+    await until(lambda: manager._spares and not manager._line.starting)
+    (spare,) = manager._spares._sessions
+    os.kill(spare.process.pid, signal.SIGSTOP)
+    manager.control_timeout_seconds = spare._control_timeout = 2.0
+    assert (await run(manager, asked("B"))).result == "from B"
+
+
+@pytest.mark.soak
+async def test_spare_that_fails_fails_no_request(make, model, slow_cli, tmp_path):
+    manager = make(cli_path=slow_cli, spare_processes=1, control_timeout_seconds=3)
+    (tmp_path / "stuck").write_text("1")
+    await run(manager, asked("A"))
+    await until(lambda: (tmp_path / "start-1").exists())
+    assert (await run(manager, asked("B"))).result == "from B"
+
+
+async def test_interrupt_is_not_lost_while_the_session_is_initialized(
+    make, model, slow_cli
+):
+    manager = make(cli_path=slow_cli, spare_processes=0)
+    session_id = str(uuid.uuid4())
+    turn = asyncio.create_task(run(manager, asked("A", session_id)))
+    await until(lambda: manager.active_sessions)
+    assert await manager.interrupt(session_id)
+    assert (await turn).was_interrupted
+    assert not model.requests
+    assert (await run(manager, asked("A", session_id))).result == "from A"
+
+
+async def test_interrupt_is_not_lost_while_the_turn_waits_for_a_process(make, model):
+    manager = make(max_processes=1, spare_processes=0)
+    session_id = str(uuid.uuid4())
+    async with manager.session():
+        turn = asyncio.create_task(run(manager, asked("A", session_id)))
+        await until(lambda: manager.queue_length == 1)
+        assert await manager.interrupt(session_id)
+    assert (await turn).was_interrupted
+    assert not model.requests
+
+
+async def test_interrupt_says_that_there_is_nothing_to_stop(make):
+    assert not await make().interrupt(str(uuid.uuid4()))

@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import uuid
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from claude_nb_gateway.claude_code.profile import PLAIN
+from claude_nb_gateway.claude_code.turns import Conversation, Opening
+from claude_nb_gateway.demo.model import Reply
+from claude_nb_gateway.errors import (
+    CLIExited,
+    CLINotFound,
+    CLITimeout,
+    ModelNotFound,
+    NotLoggedIn,
+    SessionBusy,
+    TooBusy,
+    UpstreamError,
+)
+from claude_nb_gateway.turn.asking import answer
+
+from ..conftest import until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
+
+
+def question(text="hello", max_output_tokens=None, **options):
+    content = [{"type": "text", "text": text}]
+    opening = Opening(**{"model": "sonnet", **options})
+    return Conversation(opening, (), content, max_output_tokens)
+
+
+async def run(manager, conversation=None):
+    conversation = conversation or question()
+    return [m async for batch in answer(manager, conversation) for m in batch]
+
+
+def processes():
+    return psutil.Process().children()  # a CLI takes the place of its launcher
+
+
+async def test_answer_ends_with_a_result(make):
+    messages = await run(make())
+    assert messages[-1].result == "hello"
+
+
+async def test_shutdown_leaves_nothing(make, tmp_path):
+    before = processes()
+    manager = make()
+    await run(manager)
+    private = manager._directory
+    assert os.stat(private).st_mode & 0o777 == 0o700
+    await manager.shutdown()
+    assert processes() == before
+    assert not os.path.exists(private)
+    assert not os.listdir(tmp_path / "runtime")
+
+
+async def test_making_a_manager_starts_nothing(make):
+    before = processes()
+    make()
+    assert processes() == before
+
+
+async def spares(manager, count):
+    """Wait until `manager` has so many spares."""
+    await until(lambda: len(manager._spares) == count and not manager._line.starting)
+    return list(manager._spares._sessions)
+
+
+async def test_spares_are_kept_after_the_first_request(make, model):
+    manager = make(spare_processes=2)
+    await run(manager, question(system=("Be brief.",)))
+    plain, prepared = await spares(manager, 2)
+    assert plain.opening is None
+    assert prepared.opening.system == ("Be brief.",)
+    await run(manager, question(system=("Be brief.",)))
+    await run(manager, question(system=("Be a pirate.",), model="haiku"))
+    assert {*manager._sessions} >= {plain, prepared}
+    systems = [request.system.splitlines()[-1] for request in model.requests]
+    assert systems == ["Be brief.", "Be brief.", "Be a pirate."]
+    models = [request.body["model"].split("-")[1] for request in model.requests]
+    assert models == ["sonnet", "sonnet", "haiku"]
+
+
+async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
+    manager = make(
+        spare_processes=2, max_spare_processes=2
+    )  # the three may count as a burst
+    await manager.catalog()
+    await run(manager, question("one", system=("Be brief.",)))
+    await spares(manager, 2)
+    await run(manager, question("two", system=("Be brief.",)))
+    await spares(manager, 2)
+    assert [request.turns for request in model.requests] == [
+        [("user", "one")],
+        [("user", "two")],
+    ]
+    assert model.elsewhere == []
+
+
+@pytest.mark.soak
+async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model):
+    model.script(Reply(["answer"]), Reply(["answer"]), Reply(["more"]))
+    manager = make(spare_processes=2)
+    await run(manager, question("one", system=("Be brief.",)))
+    await spares(manager, 2)
+    await run(manager, question("one", system=("Be brief.",)))
+    fresh, rehearsed = (request.body for request in model.requests)
+    assert fresh.pop("metadata") != rehearsed.pop("metadata")
+    assert fresh == rehearsed
+
+
+@pytest.mark.soak
+async def test_spares_grow_with_demand(make):
+    manager = make(spare_processes=1, max_spare_processes=3)
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(run(manager, question(f"number {number}")))
+    kept = await spares(manager, 3)
+    assert [session.opening is None for session in kept].count(True) == 1
+
+
+@pytest.mark.soak
+async def test_killed_spare_is_replaced(make):
+    manager = make(spare_processes=2)
+    await run(manager)
+    before = await spares(manager, 2)
+    os.kill(before[0].process.pid, signal.SIGKILL)
+    await until(lambda: before[0] not in manager._sessions)
+    after = await spares(manager, 2)
+    assert before[0] not in after
+    assert (await run(manager))[-1].result == "hello"
+
+
+@pytest.mark.soak
+async def test_idle_spares_are_culled(make):
+    before = processes()
+    manager = make(spare_processes=2)
+    await run(manager)
+    await spares(manager, 2)
+    manager.spare_idle_timeout_seconds = 0.1
+    await run(manager)
+    await until(lambda: not manager._spares and len(manager._sessions) == 2)
+    # What is left are those of the conversations, which may go on.
+    assert len(processes()) == len(before) + 2
+
+
+@pytest.mark.soak
+async def test_opening_that_was_refused_is_not_prepared(make, caplog):
+    manager = make(spare_processes=2)
+    with pytest.raises(ModelNotFound):
+        await run(manager, question(model="gpt-none"))
+    assert [spare.opening for spare in await spares(manager, 2)] == [None, None]
+    assert "no spare" not in caplog.text
+
+
+async def test_process_for_who_has_just_given_up_is_not_lost(make):
+    manager = make(
+        spare_processes=2, queue_timeout_seconds=0.0
+    )  # one that starts is waited for still
+    asked = asyncio.create_task(run(manager))
+    await asyncio.sleep(0)
+    assert manager._line
+    started = await manager._start(PLAIN)
+    manager._places_taken += 1
+    asked.cancel()
+    manager._settle(started)
+    await asyncio.wait([asked])
+    # It is one spare too many where others were ready before it.
+    kept, owned = manager._spares._sessions, manager._sessions
+    await until(lambda: started in kept or started not in owned)
+
+
+async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
+    manager = make(spare_processes=2, spare_idle_timeout_seconds=0.1)
+    asked = asyncio.create_task(run(manager))
+    await asyncio.sleep(0)
+    assert manager._line.starting
+    asked.cancel()
+    await until(lambda: not manager._line.starting)
+    await until(lambda: not manager._sessions)
+    assert not manager._spares
+
+
+async def test_above_the_ceiling_a_request_waits_then_is_refused(make):
+    manager = make(max_processes=1, queue_timeout_seconds=0.2)
+    async with manager.session():
+        with pytest.raises(TooBusy) as error:
+            await run(manager)
+        assert error.value.retry_after_seconds >= 1
+    manager.queue_timeout_seconds = 20
+    assert (await run(manager))[-1].result == "hello"
+
+
+async def test_line_has_an_end_behind_which_requests_are_refused_at_once(make):
+    manager = make(max_processes=1, max_queue_length=1, queue_timeout_seconds=30)
+    async with manager.session():
+        waiting = asyncio.create_task(run(manager))
+        await until(lambda: manager.queue_length == 1)
+        async with asyncio.timeout(5):
+            with pytest.raises(TooBusy, match="1 requests wait") as error:
+                await run(manager)
+        assert error.value.retry_after_seconds >= 1
+        assert manager.queue_length == 1
+    assert (await waiting)[-1].result == "hello"
+
+
+@pytest.mark.soak
+async def test_line_for_a_session_has_an_end_too(make):
+    manager = make(max_queue_length=1, session_wait_seconds=30)
+    named = replace(question(), session_id=str(uuid.uuid4()))
+    async with manager.named_session(named):
+        waiting = asyncio.create_task(run(manager, named))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            with pytest.raises(SessionBusy):
+                await run(manager, named)
+    assert (await waiting)[-1].result == "hello"
+
+
+async def test_unwritable_runtime_directory_is_a_warning_and_no_more(
+    make, monkeypatch, tmp_path, caplog
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "file" / "runtime"))
+    manager = make(session_idle_timeout_seconds=0.0, spare_processes=0)
+    await manager.reap()
+    for _ in range(2):
+        assert (await run(manager))[-1].result == "hello"
+        await until(lambda: not manager._sessions)
+    await manager.shutdown()
+    assert not os.path.exists(manager._directory)
+    warnings = [r for r in caplog.records if "runtime directory" in r.message]
+    assert len(warnings) == 1
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+
+
+async def test_those_who_want_the_models_wait_no_longer_for_being_many(make):
+    manager = make(max_processes=1, queue_timeout_seconds=1.0)
+    async with manager.session():
+        async with asyncio.timeout(2.5):
+            results = await asyncio.gather(
+                *(manager.catalog() for _ in range(4)), return_exceptions=True
+            )
+    assert [type(result) for result in results] == [TooBusy] * 4
+    assert (await manager.catalog()).loaded
+
+
+async def test_missing_cli_names_the_remedy(make):
+    manager = make(cli_path="/nowhere/claude")
+    with pytest.raises(CLINotFound, match="pip install claude-agent-sdk") as error:
+        await run(manager)
+    assert "/nowhere" not in error.value.message
+    assert "/nowhere" in error.value.detail
+
+
+async def test_no_login_names_the_remedy(make):
+    manager = make(cli_env={"ANTHROPIC_API_KEY": ""})
+    with pytest.raises(NotLoggedIn, match="jupyter claude-gateway login"):
+        await run(manager)
+
+
+async def test_silent_turn_is_given_up(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager = make(stall_timeout_seconds=1.0)
+    with pytest.raises(CLITimeout, match="no output within 1 s"):
+        await run(manager)
+    assert await asyncio.to_thread(model.requests[0].abandoned.wait, 5)
+
+
+@pytest.mark.soak
+async def test_cli_that_hears_nothing_any_more_is_killed(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager = make(stall_timeout_seconds=1.0, close_grace_seconds=0.2)
+    stuck = None
+    with pytest.raises(CLITimeout, match="no output within"):
+        async for _ in answer(manager, question()):
+            if stuck is None and model.requests:
+                (session,) = manager._lent
+                stuck = psutil.Process(session.process.pid)
+                stuck.suspend()
+    await until(lambda: not stuck.is_running())
+    assert (await run(manager))[-1].result == "hello"
+
+
+@pytest.mark.soak
+async def test_endless_turn_is_given_up(make, model):
+    model.script(Reply(["a"] * 1000, delay_seconds=0.05))
+    with pytest.raises(CLITimeout, match="end of its turn"):
+        await run(make(turn_timeout_seconds=1.5))
+
+
+@pytest.mark.soak
+async def test_reader_that_is_always_behind_ends_at_the_turns_deadline(make, model):
+    model.script(Reply(["a"] * 1000, delay_seconds=0.02))
+    manager = make(turn_timeout_seconds=1.5)
+    async with asyncio.timeout(10):
+        with pytest.raises(CLITimeout, match="end of its turn"):
+            async for batch in answer(manager, question()):
+                (session,) = manager._lent
+                if batch:
+                    await until(lambda: session._inbox)  # noqa: B023 - it is the same
+    await until(lambda: not manager.active_sessions)
+
+
+@pytest.mark.soak
+async def test_cli_that_does_not_read_its_question_is_ended(make, model):
+    manager = make(close_grace_seconds=0.2)
+    async with manager.session(Opening("sonnet")) as lease:
+        await manager.open(lease.session, Opening("sonnet"))
+        lease.session.process._input_timeout = 1.0
+        stuck = psutil.Process(lease.session.process.pid)
+        stuck.suspend()
+        content = [{"type": "text", "text": "x" * 2**20}]
+        turn = lease.session.ask(
+            content, stall_timeout_seconds=60, turn_timeout_seconds=60
+        )
+        async with asyncio.timeout(10):
+            with pytest.raises(CLITimeout, match="reading its input within 1 s"):
+                await anext(turn)
+    await until(lambda: not stuck.is_running())
+
+
+async def test_killed_cli_is_told(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager = make()
+    with pytest.raises(CLIExited):
+        async for _ in answer(manager, question()):
+            for session in manager._lent:
+                os.kill(session.process.pid, signal.SIGKILL)
+
+
+@pytest.mark.soak
+async def test_hopeless_error_does_not_wait_for_the_clis_retries(make, model):
+    model.responder = lambda request: Reply(status=401)
+    manager = make(api_max_retries=10)
+    async with asyncio.timeout(5):
+        with pytest.raises(UpstreamError) as error:
+            await run(manager)
+    assert error.value.status == 401
+
+
+async def test_unreachable_api_is_an_upstream_error(make):
+    manager = make(cli_env={"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"})
+    with pytest.raises(UpstreamError) as error:
+        await run(manager)
+    assert error.value.status is None
+    assert "127.0.0.1" not in error.value.message
+
+
+async def test_leaving_early_interrupts_the_turn(make, model):
+    model.script(Reply(["a"] * 1000, delay_seconds=0.05))
+    async for batch in (turn := answer(make(), question())):
+        if any(type(message).__name__ == "StreamEvent" for message in batch):
+            break
+    await turn.aclose()
+    assert await asyncio.to_thread(model.requests[0].abandoned.wait, 1)
+
+
+async def test_environment_of_the_cli_holds_no_secret(make, monkeypatch):
+    monkeypatch.setenv("JUPYTER_TOKEN", "secret-token")
+    async with make().session() as lease:
+        environment = psutil.Process(lease.session.process.pid).environ()
+    assert "secret-token" not in environment.values()
+
+
+async def test_settings_reach_the_model(make, model):
+    await run(make(), question(effort="low", max_output_tokens=77))
+    body = model.requests[0].body
+    assert body["max_tokens"] == 77
+    assert body["output_config"]["effort"] == "low"
