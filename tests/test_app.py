@@ -256,14 +256,14 @@ def test_authorizer_can_allow_reading_and_refuse_asking(tmp_path, model):
 
 
 BUG = """
-from claude_nb_gateway.openai.chunks import ChunkBuilder
+from claude_nb_gateway.turn.reader import TurnReader
 
-def content(self, text, thinking, content=ChunkBuilder._content):
+def content(self, text, thinking, content=TurnReader._content):
     if "boom" in text:
         raise RuntimeError("a bug, at /secret/path")
     return content(self, text, thinking)
 
-ChunkBuilder._content = content
+TurnReader._content = content
 """
 
 

@@ -1,6 +1,6 @@
 """What the APIs that answer a conversation share, streamed or whole.
 
-All of them are made of chat completion chunks; a `Wire` says those in its own words.
+Each reads its requests to a `Reading` and writes the events of a turn by a `Writer`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ from ..claude_code.profile import CHAT, Profile
 from ..claude_code.turns import Conversation
 from ..errors import GatewayError, InvalidRequest
 from ..store.records import Project, SessionRecord
-from ..turn.asking import Corrected, answer
-from ..wire.chat.conversation import conversation_of, images_in
-from ..wire.chat.events import ChunkBuilder, has_words, merge
-from ..wire.chat.structured import StructuredAnswer, checked_schema
-from ..wire.chat.tools import checked_schemas, names_by_cli_name
-from ..wire.chat.types import ChatCompletionChunk, ChatCompletionRequest, ErrorBody
-from ..wire.fields import Names, rename_in, renamed
+from ..turn.asking import answer
+from ..turn.events import (
+    CallArguments,
+    CallStarted,
+    Corrected,
+    SessionStarted,
+    Text,
+    Thinking,
+    TurnEvent,
+    merged,
+)
+from ..turn.reader import TurnReader
+from ..wire.conversation import Reading
+from ..wire.errors import ErrorBody
 from ..workspace.projects import Entered
 from .base import (
     CORRECTED_HEADER,
@@ -51,25 +58,28 @@ MOST_NAMED = 50
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-Chunks = AsyncIterator[list[ChatCompletionChunk]]
+Events = AsyncIterator[list[TurnEvent]]
+
+#: What a client can read of an answer.
+_WORDS = (Text, Thinking, CallStarted, CallArguments)
 
 
-class Wire(Protocol):
-    """How one API says what chat completion chunks say."""
+class Writer(Protocol):
+    """How one API says what the events of a turn say."""
 
     #: Whether each event of its streams bears its type as its name.
     names_events: bool
     #: Whether its streams end with ``[DONE]``.
     ends_with_done: bool
 
-    def feed(self, chunk: ChatCompletionChunk) -> Iterable[msgspec.Struct]:
-        """The events that `chunk` becomes."""
+    def write(self, event: TurnEvent) -> Iterable[msgspec.Struct]:
+        """What `event` becomes in a stream, which may be nothing."""
 
     def fail(self, error: ErrorBody) -> Iterable[msgspec.Struct]:
-        """The events that end a stream which broke off."""
+        """What ends a stream that broke off."""
 
     def whole(self) -> msgspec.Struct:
-        """The answer in one piece, after the last chunk."""
+        """The answer in one piece, after the last event."""
 
 
 class Stream(Protocol):
@@ -105,18 +115,24 @@ class Scope:
         record = self.session
         return record is not None and bool(record.totals.turns or record.last_uuid)
 
-    def hold(self, conversation: Conversation) -> Conversation:
-        """`conversation` as it is to be asked here."""
-        opening = replace(conversation.opening, profile=self.profile)
+    def hold(self, conversation: Conversation, principal: str) -> Conversation:
+        """`conversation` as it is to be asked here, by `principal`."""
+        opening = replace(
+            conversation.opening, profile=self.profile, principal=principal
+        )
         if self.session is None:
             return replace(conversation, opening=opening)
+        prompt = conversation.prompt
+        if not prompt and self.session.system:
+            prompt = (self.session.system,)
+            opening = replace(opening, system=(*prompt, *opening.system))
         model = opening.model or self.session.model or None
-        opening = replace(opening, model=model)
         return replace(
             conversation,
-            opening=opening,
+            opening=replace(opening, model=model),
             session_id=self.session.id,
             begun=self.session_begun,
+            prompt=prompt,
         )
 
 
@@ -127,8 +143,6 @@ class AnsweringHandler(GatewayHandler):
     answered_in = Scope()
     #: Whether the request is so large that others would feel what it takes.
     is_large = False
-    #: What the fields of the chat completion are called in the request.
-    field_names: Names = ()
 
     async def compute(self, function: Callable[..., Result], *args: Any) -> Result:
         """What `function`, which is pure, gives for `args`.
@@ -207,9 +221,9 @@ class AnsweringHandler(GatewayHandler):
         """For how long the client has waited by now."""
         return self.request.request_time()
 
-    async def end_stream(self, stream: Stream, wire: Wire) -> None:
+    async def end_stream(self, stream: Stream, writer: Writer) -> None:
         """Say that all events are sent."""
-        if wire.ends_with_done:
+        if writer.ends_with_done:
             await stream.done()
         self.finish(set_content_type="text/event-stream")
 
@@ -233,8 +247,7 @@ class AnsweringHandler(GatewayHandler):
 
     def _report_left_out(self, fields: Sequence[str]) -> None:
         """Say what of the schemas the model could not be asked for."""
-        names = self.field_names
-        shown = list(dict.fromkeys(renamed(field, names) for field in fields))
+        shown = list(dict.fromkeys(fields))
         if len(shown) > MOST_NAMED:
             shown[MOST_NAMED:] = ["..."]
         if shown:
@@ -242,131 +255,109 @@ class AnsweringHandler(GatewayHandler):
 
     async def prepared(
         self,
-        request: ChatCompletionRequest,
-        stop: Sequence[str],
-        paths: Sequence[str] | None = None,
-        names: Names = (),
-    ) -> tuple[Conversation, ChunkBuilder]:
-        """What `request` asks, and who makes the chunks of its answer.
+        reading: Reading,
+        project_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Conversation:
+        """What `reading` asks, here and of the caller; the body names project and
+        session.
 
-        Where it was translated from a request of another kind, `paths` are the
-        names that its messages have there, `names` those of its fields.
+        Raises
+        ------
+        InvalidRequest
+            An image cannot be had, a schema is none, or see `scope`.
         """
-        self.field_names = names
-        if paths is None:
-            count = len(request.messages)
-            paths = await self.compute(lambda: [f"messages[{n}]" for n in range(count)])
-        scope = await self.scope(request.project_id, request.session_id)
+        scope = await self.scope(project_id, session_id)
         self.answered_in = scope
-        await self.gateway.images.fetch_all(images_in(request, paths))
-        prompt = "" if scope.session is None else scope.session.system
-        asked = await self.compute(
-            conversation_of, request, self.principal, paths, prompt
-        )
-        conversation = scope.hold(asked)
+        await self.gateway.images.fetch_all(reading.images)
+        conversation = scope.hold(reading.conversation, self.principal)
         await self.compute(conversation.digests)  # which keeps them
-        for path, schema in await self.compute(_checked, request):
+        for path, schema in reading.schemas:
             await self.gateway.schemas.check_schema(schema, path)
         self._report_left_out(conversation.left_out)
-        structured = None
-        if conversation.opening.schema:
-            structured = StructuredAnswer(streamed=bool(request.stream))
-        builder = ChunkBuilder(
-            request.model or "",
-            request.stream_options,
-            stop,
-            names_by_cli_name(conversation.opening.tools),
-            structured,
-            paragraphs=conversation.has_own_turns,
-        )
-        return conversation, builder
+        return conversation
 
     async def answer(
-        self,
-        conversation: Conversation,
-        builder: ChunkBuilder,
-        wire: Wire,
-        *,
-        stream: bool,
+        self, conversation: Conversation, writer: Writer, *, stream: bool
     ) -> None:
         """Ask, and finish the response with the answer."""
         if not stream:
-            await self.fill(wire, conversation, builder)
-            self.send_json(wire.whole())
+            await self.fill(writer, conversation)
+            self.send_json(writer.whole())
             return
-        async with aclosing(self.chunks(conversation, builder)) as chunks:  # type: ignore[type-var]
-            await self._stream(chunks, wire)
+        async with aclosing(self.events(conversation, streamed=True)) as events:  # type: ignore[type-var]
+            await self._stream(events, writer)
 
-    async def fill(
-        self, wire: Wire, conversation: Conversation, builder: ChunkBuilder
-    ) -> None:
-        """Ask, and let `wire` have the whole answer."""
-        async with aclosing(self.chunks(conversation, builder)) as chunks:  # type: ignore[type-var]
-            async for batch in chunks:
-                for chunk in batch:
-                    wire.feed(chunk)
+    async def fill(self, writer: Writer, conversation: Conversation) -> None:
+        """Ask, and let `writer` have the whole answer."""
+        async with aclosing(self.events(conversation, streamed=False)) as events:  # type: ignore[type-var]
+            async for batch in events:
+                for event in batch:
+                    writer.write(event)
 
-    async def chunks(self, conversation: Conversation, builder: ChunkBuilder) -> Chunks:
-        """The chunks of the answer to `conversation`, in batches."""
+    async def events(self, conversation: Conversation, *, streamed: bool) -> Events:
+        """The events of the turn that answers `conversation`, in batches."""
         begun = False
         scope = self.answered_in
         recorder = self.gateway.sessions.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
+        reader = TurnReader(conversation, streamed=streamed)
         mismatch = self.gateway.schemas.mismatch
         batches = answer(self.gateway.manager, conversation, recorder, mismatch)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
-                for message in batch:
-                    if isinstance(message, Corrected):
-                        corrected = renamed(message.parameter, self.field_names)
-                        self.tell(CORRECTED_HEADER, corrected)
-                chunks = [chunk for message in batch for chunk in builder.feed(message)]
-                if not begun and conversation.has_own_turns:
-                    self.tell(SESSION_HEADER, builder.session.id)
-                if chunks and not begun and any(map(has_words, chunks)):
+                events = [event for message in batch for event in reader.feed(message)]
+                for event in events:
+                    self._tell_of(event, conversation)
+                if not begun and any(isinstance(event, _WORDS) for event in events):
                     begun = True
                     metrics.FIRST_TOKEN_SECONDS.observe(self.waited_seconds())
-                yield chunks
-                if builder.finished:
+                yield events
+                if reader.finished:
                     return
+
+    def _tell_of(self, event: TurnEvent, conversation: Conversation) -> None:
+        if isinstance(event, Corrected):
+            self.tell(CORRECTED_HEADER, event.parameter)
+        elif isinstance(event, SessionStarted) and conversation.has_own_turns:
+            self.tell(SESSION_HEADER, event.session_id)
 
     def error_midway(self, error: Exception) -> ErrorBody:
         """What to tell the client of an `error` after the status went out."""
         self.failed_midway = True
         if isinstance(error, GatewayError):
             self.log.warning("mid-stream: %s %s", error, error.detail)
-            rename_in(error, self.field_names)
             return api_error(error).body
         self.log.error("mid-stream: %s", error, exc_info=error)
         return error_of(error, 500)
 
-    def event_stream(self, wire: Wire) -> Stream:
-        """What takes an answer in the words of `wire` to the client."""
+    def event_stream(self, writer: Writer) -> Stream:
+        """What takes an answer in the words of `writer` to the client."""
         return EventStream(
             self,
             self.gateway.keepalive_seconds,
-            wire.names_events,
+            writer.names_events,
             reader_timeout_seconds=self.gateway.reader_timeout_seconds,
         )
 
-    async def _stream(self, chunks: Chunks, wire: Wire) -> None:
-        stream = self.event_stream(wire)
+    async def _stream(self, events: Events, writer: Writer) -> None:
+        stream = self.event_stream(writer)
         try:
             behind = False
-            async for batch in chunks:
+            async for batch in events:
                 # Now a process is sure to answer: no more 429.
                 stream.keep_alive()
-                chunks_now = merge(batch) if behind else batch
-                events = [event for chunk in chunks_now for event in wire.feed(chunk)]
-                behind = await stream.send(events)
+                now = merged(batch) if behind else batch
+                frames = [frame for event in now for frame in writer.write(event)]
+                behind = await stream.send(frames)
         except Exception as error:
             if not stream.started or self.client_gone:
                 raise
-            await stream.send(wire.fail(self.error_midway(error)))
+            await stream.send(writer.fail(self.error_midway(error)))
         finally:
             stream.close()
-        await self.end_stream(stream, wire)
+        await self.end_stream(stream, writer)
 
 
 def _the_one(field: str, *named: str | None) -> str | None:
@@ -378,11 +369,6 @@ def _the_one(field: str, *named: str | None) -> str | None:
             param=field,
         )
     return different.pop() if different else None
-
-
-def _checked(request: ChatCompletionRequest) -> list[tuple[str, str]]:
-    """The schemas of `request` that must be some: field and text of each."""
-    return [*checked_schema(request), *checked_schemas(request)]
 
 
 def _prompt(conversation: Conversation) -> str:

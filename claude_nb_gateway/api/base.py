@@ -30,7 +30,7 @@ from ..access.rights import Identity
 from ..claude_code.surrogates import encode
 from ..errors import InvalidRequest, StoreUnavailable, cut
 from ..store.records import KeyRecord
-from ..wire.chat.types import ErrorResponse
+from ..wire.errors import ErrorResponse
 from ..wire.fields import Fields
 from ..workspace.projects import LOCAL
 from .bodies import BodyHandler

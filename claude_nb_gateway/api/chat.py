@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..wire.chat.events import ChatWire
-from ..wire.chat.request import decode_request, fields_without_effect, stop_sequences
+from ..wire.chat.events import ChatWriter
+from ..wire.chat.request import decode_request, fields_without_effect, read_request
 from .answering import AnsweringHandler
 from .base import allowed_to
 from .errors import http_errors
@@ -20,8 +20,12 @@ class ChatCompletionsHandler(AnsweringHandler):
         with self.only_for_its_reader(), http_errors():
             request = await self.decoded(decode_request)
             self.report_ignored(fields_without_effect(request))
-            stop = stop_sequences(request.stop)
-            conversation, builder = await self.prepared(request, stop)
+            reading = await self.compute(read_request, request)
+            conversation = await self.prepared(
+                reading, request.project_id, request.session_id
+            )
             streamed = bool(request.stream)
-            wire = ChatWire(builder, streamed=streamed)
-            await self.answer(conversation, builder, wire, stream=streamed)
+            writer = ChatWriter(
+                request.model or "", request.stream_options, streamed=streamed
+            )
+            await self.answer(conversation, writer, stream=streamed)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Sequence
 
 from ..errors import UpstreamError
-from ..wire.fields import named_as
 from ..wire.responses.compaction import (
     COMPACT,
     CompactedResponse,
@@ -17,8 +16,8 @@ from ..wire.responses.compaction import (
     divided,
     summary_request,
 )
-from ..wire.responses.events import ResponseWire, response_to
-from ..wire.responses.request import NAMES, Item
+from ..wire.responses.events import ResponseWriter, response_to
+from ..wire.responses.request import Item
 from ..wire.responses.tools import read_tools
 from ..wire.responses.types import OutputMessage, ResponseRequest, ResponseUsage
 from .answering import Scope
@@ -36,7 +35,7 @@ class CompactHandler(ResponsesHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Make the conversation in the body short."""
-        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors():
             request = await self.decoded(decode_compact_request)
             self.report_ignored(COMPACT.sent_without_effect(request))
             self.send_json(await self._compacted(request))
@@ -75,13 +74,13 @@ class CompactHandler(ResponsesHandler):
     async def _summary(
         self, asked: ResponseRequest, before: Sequence[Item], items: Sequence[Item]
     ) -> tuple[str, ResponseUsage]:
+        messages, images = await self.messages(asked, before, items)
+        reading = await self.compute(summary_request, asked.model, messages, images)
+        conversation = await self.prepared(reading)
         tools = read_tools(None)
-        chat, _ = await self.chat(asked, tools, before, items)
-        paths = ("instructions", "input")
-        prepared = await self.prepared(summary_request(chat), (), paths)
-        wire = ResponseWire(response_to(asked, tools), tools=tools)
-        await self.fill(wire, *prepared)
-        made = wire.whole()
+        writer = ResponseWriter(response_to(asked, tools), tools=tools)
+        await self.fill(writer, conversation)
+        made = writer.whole()
         text = "".join(
             part.text
             for item in made.output

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ..wire.chat.completions import COMPLETION, NAMES, CompletionWire, chat_request
-from ..wire.chat.request import check_stream_options, stop_sequences
-from ..wire.fields import named_as
+from ..wire.chat.completions import (
+    COMPLETION,
+    CompletionWriter,
+    decode_completion_request,
+    read_completion_request,
+)
 from .answering import AnsweringHandler
 from .base import allowed_to
 from .errors import http_errors
@@ -18,14 +21,10 @@ class CompletionsHandler(AnsweringHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the prompt in the body."""
-        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
-            request = await self.decoded(COMPLETION.decode)
-            check_stream_options(request)
+        with self.only_for_its_reader(), http_errors():
+            request = await self.decoded(decode_completion_request)
             self.report_ignored(COMPLETION.sent_without_effect(request))
-            stop = stop_sequences(request.stop)
-            conversation, builder = await self.prepared(
-                chat_request(request), stop, names=NAMES
-            )
-            streamed = bool(request.stream)
-            wire = CompletionWire(builder)
-            await self.answer(conversation, builder, wire, stream=streamed)
+            reading = await self.compute(read_completion_request, request)
+            conversation = await self.prepared(reading)
+            writer = CompletionWriter(request.model or "", request.stream_options)
+            await self.answer(conversation, writer, stream=bool(request.stream))

@@ -28,7 +28,7 @@ from ..errors import (
     TooBusy,
     UpstreamError,
 )
-from ..wire.chat.types import ErrorBody
+from ..wire.errors import ErrorBody
 
 # OpenAI's names: https://platform.openai.com/docs/guides/error-codes
 TYPES = {

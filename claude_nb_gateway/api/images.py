@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tornado.httpclient import HTTPClientError, HTTPResponse
@@ -16,8 +15,7 @@ from traitlets import Bool, Float
 from traitlets.config import LoggingConfigurable
 
 from ..errors import InvalidRequest
-from ..wire.chat.attachments import MOST_IMAGE_BYTES, image_type, is_remote
-from ..wire.chat.types import ImageURL
+from ..wire.attachments import MOST_IMAGE_BYTES, RemoteImage, image_type
 
 MOST_REDIRECTS = 3
 MOST_AT_ONCE = 4
@@ -98,21 +96,25 @@ class ImageFetcher(LoggingConfigurable):
         self._allowed = allowed
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def fetch_all(self, images: Iterable[tuple[str, ImageURL]]) -> None:
-        """Replace the URLs of remote `images` by data URIs, if that is enabled.
-
-        `images` are given with the path of the field that holds them.
+    async def fetch_all(self, images: Sequence[RemoteImage]) -> None:
+        """Put the images themselves in the place of their addresses.
 
         Raises
         ------
         InvalidRequest
-            One cannot be had; `param` names the field.
+            There are some and that is not enabled, or one cannot be had; `param` names
+            the field.
         """
+        if not images:
+            return
         if not self.enabled:
-            return
-        wanted = [(path, image) for path, image in images if is_remote(image.url)]
-        if not wanted:
-            return
+            raise InvalidRequest(
+                f"`{images[0].path}`: This gateway fetches no remote images. Send a "
+                "data URI, `data:image/png;base64,…`, or set ImageFetcher.enabled on "
+                "the server.",
+                param=images[0].path,
+                code="invalid_image_url",
+            )
         client = SimpleAsyncHTTPClient(
             force_instance=True,
             resolver=PublicResolver(allowed=self._allowed),
@@ -123,20 +125,18 @@ class ImageFetcher(LoggingConfigurable):
                 asyncio.timeout(self.total_timeout_seconds),
                 asyncio.TaskGroup() as group,
             ):
-                for path, image in wanted:
-                    group.create_task(self._fetch(client, path, image))
+                for image in images:
+                    group.create_task(self._fetch(client, image))
         except* InvalidRequest as errors:
             raise errors.exceptions[0] from None
         except* TimeoutError:
-            late = next(path for path, image in wanted if is_remote(image.url))
+            late = next(image.path for image in images if not image.is_fetched)
             seconds = self.total_timeout_seconds
             raise _refusal(late, f"was not fetched within {seconds:g} s") from None
         finally:
             client.close()
 
-    async def _fetch(
-        self, client: SimpleAsyncHTTPClient, path: str, image: ImageURL
-    ) -> None:
+    async def _fetch(self, client: SimpleAsyncHTTPClient, image: RemoteImage) -> None:
         try:
             async with self._slots, asyncio.timeout(self.timeout_seconds):
                 response: HTTPResponse = await client.fetch(
@@ -148,12 +148,13 @@ class ImageFetcher(LoggingConfigurable):
         except (HTTPClientError, OSError, ValueError, UnicodeError) as error:
             # What exactly went wrong could tell of hosts that the client cannot see.
             self.log.info("image not fetched: %s", error)
-            raise _refusal(path, "cannot be fetched from a public address") from None
+            raise _refusal(
+                image.path, "cannot be fetched from a public address"
+            ) from None
         media_type = image_type(response.body)
         if media_type is None:
-            raise _refusal(path, "is no PNG, JPEG, GIF or WebP image")
-        data = base64.b64encode(response.body).decode()
-        image.url = f"data:{media_type};base64,{data}"
+            raise _refusal(image.path, "is no PNG, JPEG, GIF or WebP image")
+        image.fill(response.body, media_type)
 
 
 def _refusal(path: str, what: str) -> InvalidRequest:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from ..turn.asking import count_tokens
-from ..wire.fields import named_as
-from ..wire.messages.events import MessageWire, error_event
+from ..wire.messages.events import MessageWriter, error_event
 from ..wire.messages.request import (
     COUNT_TOKENS,
     MESSAGES,
-    NAMES,
-    chat_request,
     fields_without_effect,
-    names_in,
+    read_request,
     shows_thoughts,
-    stop_sequences,
     tools_left_out,
 )
 from ..wire.messages.types import TokenCount
@@ -49,21 +45,19 @@ class MessagesHandler(AnthropicHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the messages in the body."""
-        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors():
             request = await self.decoded(MESSAGES.decode)
             ignored = MESSAGES.sent_without_effect(request)
             ignored += fields_without_effect(request)
             self.report_ignored([*ignored, *tools_left_out(request)])
-            chat, paths = await self.compute(chat_request, request)
-            stop = stop_sequences(request)
-            names = names_in(request)
-            with named_as(names):
-                conversation, builder = await self.prepared(chat, stop, paths, names)
-            wire = MessageWire(
-                builder, self.request_id, shows_thoughts=shows_thoughts(request)
+            reading = await self.compute(read_request, request)
+            conversation = await self.prepared(reading)
+            writer = MessageWriter(
+                request.model or "",
+                self.request_id,
+                shows_thoughts=shows_thoughts(request),
             )
-            streamed = bool(request.stream)
-            await self.answer(conversation, builder, wire, stream=streamed)
+            await self.answer(conversation, writer, stream=bool(request.stream))
 
 
 class CountTokensHandler(AnthropicHandler):
@@ -74,14 +68,12 @@ class CountTokensHandler(AnthropicHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Count the tokens of the messages in the body."""
-        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors():
             request = await self.decoded(COUNT_TOKENS.decode)
             ignored = COUNT_TOKENS.sent_without_effect(request)
             ignored += fields_without_effect(request)
             self.report_ignored([*ignored, *tools_left_out(request)])
-            chat, paths = await self.compute(chat_request, request)
-            names = names_in(request)
-            with named_as(names):
-                conversation, _ = await self.prepared(chat, (), paths, names)
+            reading = await self.compute(read_request, request)
+            conversation = await self.prepared(reading)
             counted = await count_tokens(self.gateway.manager, conversation)
             self.send_json(TokenCount(counted))

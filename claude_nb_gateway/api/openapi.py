@@ -13,6 +13,7 @@ import msgspec
 
 from ..wire.chat import types as openai
 from ..wire.chat.completions import Completion, CompletionRequest
+from ..wire.errors import ErrorResponse
 from ..wire.messages import types as anthropic
 from ..wire.responses import types as response_types
 from ..wire.responses.compaction import CompactedResponse, CompactRequest
@@ -62,7 +63,7 @@ class Operation:
     def error(self) -> Any:
         """The type of its errors."""
         is_anthropics = "/messages" in self.path
-        return anthropic.ErrorEvent if is_anthropics else openai.ErrorResponse
+        return anthropic.ErrorEvent if is_anthropics else ErrorResponse
 
 
 _MESSAGE_EVENT = (

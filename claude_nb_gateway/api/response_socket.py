@@ -14,9 +14,8 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from .. import metrics
-from ..wire.fields import named_as
-from ..wire.responses.events import ResponseWire
-from ..wire.responses.request import NAMES, decode_response_create, named_previous
+from ..wire.responses.events import ResponseWriter
+from ..wire.responses.request import decode_response_create, named_previous
 from ..wire.responses.socket_types import (
     HeadersEvent,
     ResponseCreate,
@@ -25,7 +24,7 @@ from ..wire.responses.socket_types import (
 )
 from ..wire.responses.types import Response
 from .access_log import description
-from .answering import Stream, Wire
+from .answering import Stream, Writer
 from .base import KERNEL_USER, LOCAL_USER, allowed_to
 from .errors import APIError, error_of, http_errors
 from .responses import ResponsesHandler
@@ -55,10 +54,10 @@ class Frames:
     Who takes nothing for too long, or does not answer a ping, is hung up on.
     """
 
-    def __init__(self, socket: ResponsesSocket, wire: Wire) -> None:
+    def __init__(self, socket: ResponsesSocket, writer: Writer) -> None:
         self.started = False
         self._socket = socket
-        self._wire = wire
+        self._writer = writer
 
     async def send(self, events: Iterable[msgspec.Struct]) -> bool:
         """Write `events`, and wait until they are out.
@@ -69,8 +68,8 @@ class Frames:
         if not events:
             return False
         told = self._socket.take_told()
-        if told and isinstance(self._wire, ResponseWire):
-            events = self._wire.preceded(HeadersEvent(headers=told), events)
+        if told and isinstance(self._writer, ResponseWriter):
+            events = self._writer.preceded(HeadersEvent(headers=told), events)
         writes = [self._socket.write_message(encode(event)) for event in events]
         for write in writes:
             write.add_done_callback(_ignore_closed)
@@ -226,14 +225,14 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             return super().waited_seconds()
         return asyncio.get_running_loop().time() - self._begun
 
-    def event_stream(self, wire: Wire) -> Stream:
-        """What takes an answer in the words of `wire` to the client."""
-        return super().event_stream(wire) if self._posted else Frames(self, wire)
+    def event_stream(self, writer: Writer) -> Stream:
+        """What takes an answer in the words of `writer` to the client."""
+        return super().event_stream(writer) if self._posted else Frames(self, writer)
 
-    async def end_stream(self, stream: Stream, wire: Wire) -> None:
+    async def end_stream(self, stream: Stream, writer: Writer) -> None:
         """Say that all events are sent."""
         if self._posted:
-            await super().end_stream(stream, wire)
+            await super().end_stream(stream, writer)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -284,7 +283,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._told, self._said, self.failed_midway = {}, {}, False
         status = 200
         try:
-            with self.only_for_its_reader(), http_errors(), named_as(NAMES):
+            with self.only_for_its_reader(), http_errors():
                 await self._check_key_again()
                 await self._respond_to(message)
         except WebSocketClosedError:
@@ -319,7 +318,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
     async def _warm(self, create: ResponseCreate, size_bytes: int) -> StoredResponse:
         """Take in what `create` brings, without asking the model."""
         asked = await self.read(create)
-        await self.event_stream(asked.wire).send(asked.wire.skip())
+        await self.event_stream(asked.writer).send(asked.writer.skip())
         self.gateway.responses.add(asked.stored, size_bytes)
         self.gateway.responses.settle(asked.stored)
         return asked.stored

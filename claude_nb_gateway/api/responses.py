@@ -8,19 +8,18 @@ from typing import NamedTuple
 
 from ..claude_code.turns import Conversation
 from ..errors import InvalidRequest
-from ..wire.chat.events import ChunkBuilder
-from ..wire.chat.types import ChatCompletionRequest
-from ..wire.fields import Names, named_as
-from ..wire.responses.events import ResponseWire, response_to
+from ..wire.attachments import Images
+from ..wire.conversation import Message, Reading
+from ..wire.responses.events import ResponseWriter, response_to
 from ..wire.responses.request import (
-    NAMES,
     Item,
-    chat_request,
     decode_response_request,
     items_of,
+    read_messages,
+    read_request,
     response_fields_without_effect,
 )
-from ..wire.responses.tools import ClientTools, read_tools
+from ..wire.responses.tools import read_tools
 from ..wire.responses.types import (
     InputItemList,
     Response,
@@ -34,13 +33,11 @@ from .stored_responses import StoredResponse
 
 
 class Asked(NamedTuple):
-    """What a request asks for: a response, and a chat for which it is made."""
+    """What a request asks for: a response, who writes it, and the question."""
 
     stored: StoredResponse
-    wire: ResponseWire
-    tools: ClientTools
-    chat: ChatCompletionRequest
-    paths: list[str]
+    writer: ResponseWriter
+    reading: Reading
 
 
 # So many items that are kept here make a request large, whatever it brings itself.
@@ -55,7 +52,7 @@ class ResponsesHandler(AnsweringHandler):
     @allowed_to("execute")
     async def post(self) -> None:
         """Answer the input in the body."""
-        with self.only_for_its_reader(), http_errors(), named_as(NAMES):
+        with self.only_for_its_reader(), http_errors():
             request = await self.decoded(decode_response_request)
             await self.respond(request, len(self.request.body))
 
@@ -84,14 +81,13 @@ class ResponsesHandler(AnsweringHandler):
         sent = await self.compute(items_of, request)
         return previous, before, self.gateway.responses.resolved(sent, self.names)
 
-    async def chat(
+    async def messages(
         self,
         request: ResponseRequest,
-        tools: ClientTools,
         before: Sequence[Item],
         items: Sequence[Item],
-    ) -> tuple[ChatCompletionRequest, list[str]]:
-        """What a chat is asked for `request`, and what its messages are called here.
+    ) -> tuple[list[Message], Images]:
+        """What is said in the conversation of `before` and `items`, and its images.
 
         Raises
         ------
@@ -100,8 +96,9 @@ class ResponsesHandler(AnsweringHandler):
         opened, principal = self.gateway.compactions.opened, self.principal
         before = await opened(before, principal, "previous_response_id")
         items = await opened(items, principal, "input[{}]")
-        with named_as(tools.names):
-            return await self.compute(chat_request, request, tools, before, items)
+        images = Images()
+        read = await self.compute(read_messages, request, before, items, images)
+        return read, images
 
     async def read(self, request: ResponseRequest) -> Asked:
         """What `request` asks for.
@@ -114,25 +111,23 @@ class ResponsesHandler(AnsweringHandler):
         ignored = response_fields_without_effect(request)
         self.report_ignored([*ignored, *tools.left_out])
         previous, before, items = await self.items(request)
-        chat, paths = await self.chat(request, tools, before, items)
-        with named_as(tools.names):
-            response = response_to(request, tools)
+        messages, images = await self.messages(request, before, items)
+        reading = await self.compute(read_request, request, tools, messages, images)
+        response = response_to(request, tools)
         reasoning = request.reasoning
         shown = reasoning and (reasoning.summary or reasoning.generate_summary)
-        wire = ResponseWire(response, shows_thoughts=bool(shown), tools=tools)
+        writer = ResponseWriter(response, shows_thoughts=bool(shown), tools=tools)
         keeper = self.keeper(response) or ""
         stored = StoredResponse(keeper, response, previous, items)
-        return Asked(stored, wire, tools, chat, paths)
+        return Asked(stored, writer, reading)
 
     async def respond(
         self, request: ResponseRequest, size_bytes: int
     ) -> StoredResponse:
         """Answer `request`, which came in so many bytes."""
         asked = await self.read(request)
-        with named_as(asked.tools.names):
-            names: Names = [*asked.tools.names, *NAMES]
-            prepared = await self.prepared(asked.chat, (), asked.paths, names)
-            await self._make(request, asked.stored, asked.wire, *prepared, size_bytes)
+        conversation = await self.prepared(asked.reading)
+        await self._make(request, asked, conversation, size_bytes)
         return asked.stored
 
     def _previous(self, response_id: str | None) -> StoredResponse | None:
@@ -148,19 +143,17 @@ class ResponsesHandler(AnsweringHandler):
     async def _make(
         self,
         request: ResponseRequest,
-        stored: StoredResponse,
-        wire: ResponseWire,
+        asked: Asked,
         conversation: Conversation,
-        builder: ChunkBuilder,
         size_bytes: int,
     ) -> None:
-        store = self.gateway.responses
+        store, stored, writer = self.gateway.responses, asked.stored, asked.writer
         if request.background:
             stored.response.status = "queued"
             store.add(stored, size_bytes)
             # Its errors are the response's own, so they need no listener.
             making = store.run(
-                stored, self._in_background(stored, wire, conversation, builder)
+                stored, self._in_background(stored, writer, conversation)
             )
             held = self.keep_body()
             making.add_done_callback(lambda _: held.release())
@@ -171,14 +164,14 @@ class ResponsesHandler(AnsweringHandler):
             store.add(stored, size_bytes)
         try:
             streamed = bool(request.stream)
-            await self.answer(conversation, builder, wire, stream=streamed)
+            await self.answer(conversation, writer, stream=streamed)
         except asyncio.CancelledError:
             if not stored.cancelled:
-                wire.cancel()
+                writer.cancel()
                 raise
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
-            await self._finish_cancelled(wire, streamed)
+            await self._finish_cancelled(writer, streamed)
         except Exception:
             # The answer is an HTTP status, and nobody has learnt of an id.
             store.forget(stored)
@@ -186,30 +179,29 @@ class ResponsesHandler(AnsweringHandler):
         finally:
             self.gateway.responses.settle(stored)
 
-    async def _finish_cancelled(self, wire: ResponseWire, streamed: bool) -> None:
+    async def _finish_cancelled(self, writer: ResponseWriter, streamed: bool) -> None:
         if not streamed:
-            wire.cancel()
-            self.send_json(wire.whole())
+            writer.cancel()
+            self.send_json(writer.whole())
             return
-        stream = self.event_stream(wire)
+        stream = self.event_stream(writer)
         stream.close()
-        await stream.send(wire.cancel())
-        await self.end_stream(stream, wire)
+        await stream.send(writer.cancel())
+        await self.end_stream(stream, writer)
 
     async def _in_background(
         self,
         stored: StoredResponse,
-        wire: ResponseWire,
+        writer: ResponseWriter,
         conversation: Conversation,
-        builder: ChunkBuilder,
     ) -> None:
         try:
-            await self.fill(wire, conversation, builder)
+            await self.fill(writer, conversation)
         except asyncio.CancelledError:
-            wire.cancel()
+            writer.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - it is kept, in the response
-            wire.fail(self.error_midway(error))
+            writer.fail(self.error_midway(error))
         finally:
             self.gateway.responses.settle(stored)
 

@@ -43,7 +43,7 @@ MEANINGS = {
 
 TOO_LONG = (
     "The conversation exceeds the model's maximum context length (prompt is too long). "
-    "Shorten `messages`."
+    "Shorten `{field}`."
 )
 
 # What the API says where the account would have to pay, and what helps. The gateway
@@ -79,12 +79,15 @@ _PREFIX = re.compile(
 _HOST_DETAIL = re.compile(r"(https?://\S+|\b\d{1,3}(\.\d{1,3}){3}(:\d+)?|(?<!\w)/\S+)")
 
 
-def failure(result: Result) -> GatewayError:
-    """The error that `result` (with `is_error`) stands for."""
+def failure(result: Result, field: str = "messages") -> GatewayError:
+    """The error that `result` (with `is_error`) stands for.
+
+    `field` is the one of the request that holds the conversation.
+    """
     text = result.result or ""
     if result.terminal_reason == "prompt_too_long":
         return InvalidRequest(
-            TOO_LONG, param="messages", code="context_length_exceeded"
+            TOO_LONG.format(field=field), param=field, code="context_length_exceeded"
         )
     if "Not logged in" in text:
         return NotLoggedIn(LOGIN, detail=text)

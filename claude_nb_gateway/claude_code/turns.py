@@ -118,6 +118,29 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class FieldNames:
+    """What the fields of the client's request are called, for errors about them.
+
+    Parameters
+    ----------
+    messages:
+        The field with what is said.
+    answer:
+        The field with the format of the answer.
+    tools:
+        The fields with the schemas of the opening's tools, in their order.
+    """
+
+    messages: str = "messages"
+    answer: str = "response_format"
+    tools: tuple[str, ...] = ()
+
+    def of_tool(self, index: int) -> str:
+        """The field of the tool at `index` of the opening's."""
+        return self.tools[index] if index < len(self.tools) else f"tools[{index}]"
+
+
+@dataclass(frozen=True)
 class Conversation:
     """A question with everything that went before it.
 
@@ -141,6 +164,10 @@ class Conversation:
         Whether that session must have a transcript.
     prompt:
         What of the opening's system prompt is the client's own.
+    stop:
+        The texts before which the answer ends.
+    names:
+        What the client calls the fields that this was made of.
     """
 
     opening: Opening
@@ -153,6 +180,8 @@ class Conversation:
     session_id: str = ""
     begun: bool = False
     prompt: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    names: FieldNames = FieldNames()
 
     @property
     def has_own_turns(self) -> bool:

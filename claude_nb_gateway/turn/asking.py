@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any
 
 from ..claude_code.failures import failure, hopeless
 from ..claude_code.manager import CLIManager, Lease
@@ -17,7 +16,6 @@ from ..claude_code.protocol import (
     Result,
     StreamEvent,
     System,
-    Unknown,
 )
 from ..claude_code.session import Session
 from ..claude_code.tools import beyond_grant, is_unparsed, name_for_cli
@@ -40,16 +38,9 @@ from ..errors import (
     UpstreamError,
     quoted,
 )
-from .structured import PARAMETER as ANSWER
+from .events import Corrected, TurnMessage
 from .structured import AnswerFilter
 from .tool_rules import CallFilter, Mismatch
-
-
-class Corrected(Unknown):
-    """Among the CLI's messages: the model had to be told again what is asked."""
-
-    raw: dict[str, Any] = {}
-    parameter: str = ""
 
 
 async def answer(
@@ -57,7 +48,7 @@ async def answer(
     conversation: Conversation,
     account_to: Callable[[TurnAccount], None] | None = None,
     mismatch: Mismatch | None = None,
-) -> AsyncIterator[list[Message]]:
+) -> AsyncIterator[list[TurnMessage]]:
     """Ask `conversation`'s question; yield the CLI's messages in batches.
 
     The first batch is empty: it comes when a process is sure to answer.
@@ -110,7 +101,7 @@ async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
         session = lease.session
         await manager.open(session, conversation.opening, None)
         await session.seed(conversation.turns)
-        error = _mislisted(session.seeded_with, conversation.opening)
+        error = _mislisted(session.seeded_with, conversation)
         if error is not None:
             raise error
         return await session.context_tokens()
@@ -121,7 +112,7 @@ async def _attempt(
     conversation: Conversation,
     account_to: Callable[[TurnAccount], None] | None,
     mismatch: Mismatch | None,
-) -> AsyncIterator[list[Message]]:
+) -> AsyncIterator[list[TurnMessage]]:
     async with _lent(manager, conversation) as lease:
         session = lease.session
         session.account_to = account_to
@@ -137,7 +128,8 @@ async def _attempt(
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
                 for position, message in enumerate(batch):
-                    error = _failure(message, session) or _mislisted(message, opening)
+                    error = _failure(message, session, conversation)
+                    error = error or _mislisted(message, conversation)
                     if error is not None:
                         yield batch[:position]
                         asked = conversation.opening.model
@@ -166,7 +158,7 @@ async def _obeying(
     session: Session,
     conversation: Conversation,
     mismatch: Mismatch | None,
-) -> AsyncIterator[list[Message]]:
+) -> AsyncIterator[list[TurnMessage]]:
     """The turn's messages, with nothing in them that breaks a rule."""
     rule, content = conversation.rule, conversation.question
     tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
@@ -184,15 +176,16 @@ async def _obeying(
         )
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
+                passed: list[TurnMessage] = [*batch]
                 if calls is not None:
-                    batch = await _obeying_calls(batch, calls, session)
+                    passed = await _obeying_calls(batch, calls, session)
                 if form is not None:
-                    batch = [said for m in batch for said in await form.feed(m)]
-                yield batch
+                    passed = [said for m in passed for said in await form.feed(m)]
+                yield passed
         if calls is not None and not calls.satisfied:
             parameter, words = calls.parameter, calls.correct()
         elif form is not None and form.wrong:
-            parameter, words = ANSWER, form.correct()
+            parameter, words = form.parameter, form.correct()
         else:
             return
         yield [Corrected(parameter=parameter)]
@@ -202,8 +195,8 @@ async def _obeying(
 
 async def _obeying_calls(
     batch: list[Message], calls: CallFilter, session: Session
-) -> list[Message]:
-    passed: list[Message] = []
+) -> list[TurnMessage]:
+    passed: list[TurnMessage] = []
     for message in batch:
         passed += await calls.feed(message)
         if _ends_in_calls(message) and calls.refused:
@@ -221,10 +214,10 @@ def _answer_filter(
     if rule is None:
         return None
     assert mismatch is not None, "a schema needs somebody to check it"
-    return AnswerFilter(rule, tools, structured, mismatch)
+    return AnswerFilter(rule, tools, structured, mismatch, conversation.names.answer)
 
 
-def _is_answer(message: Message) -> bool:
+def _is_answer(message: TurnMessage) -> bool:
     return isinstance(message, StreamEvent | Assistant | Result)
 
 
@@ -241,7 +234,7 @@ class _Said:
         self._tools = tools
         self._paragraphs = paragraphs
 
-    def add(self, message: Message) -> None:
+    def add(self, message: TurnMessage) -> None:
         """Take in what `message` adds."""
         if not isinstance(message, Assistant) or message.parent_tool_use_id is not None:
             return
@@ -287,7 +280,7 @@ def _lent(
     return manager.session(conversation.opening, conversation.held_by())
 
 
-def _ends_in_calls(message: Message) -> bool:
+def _ends_in_calls(message: TurnMessage) -> bool:
     return (
         isinstance(message, StreamEvent)
         and message.parent_tool_use_id is None
@@ -296,7 +289,7 @@ def _ends_in_calls(message: Message) -> bool:
     )
 
 
-def _ended_well(message: Message, session: Session) -> bool:
+def _ended_well(message: TurnMessage, session: Session) -> bool:
     if not isinstance(message, Result) or message.stop_reason != "end_turn":
         return False
     if session.boot.session_id:
@@ -307,24 +300,29 @@ def _ended_well(message: Message, session: Session) -> bool:
     return message.num_turns == 1 + session.calls and not session.corrected
 
 
-def _mislisted(message: Message | None, opening: Opening) -> GatewayError | None:
+def _mislisted(
+    message: TurnMessage | None, conversation: Conversation
+) -> GatewayError | None:
     """What is wrong with the tools that the CLI lists, if `message` lists them."""
     if not isinstance(message, System) or message.subtype != "init":
         return None
     listed = frozenset(message.tools or [])
-    return _left_out(listed, opening) or _ungranted(listed, opening)
+    return _left_out(listed, conversation) or _ungranted(listed, conversation.opening)
 
 
-def _left_out(listed: frozenset[str], opening: Opening) -> GatewayError | None:
+def _left_out(
+    listed: frozenset[str], conversation: Conversation
+) -> GatewayError | None:
+    opening, names = conversation.opening, conversation.names
     # The CLI says nothing of a schema that it cannot use: the tool is just not there.
     if opening.schema and STRUCTURED_OUTPUT not in listed:
         return InvalidRequest(
-            "`response_format`: the Claude Code CLI cannot use this schema.",
-            param="response_format",
+            f"`{names.answer}`: the Claude Code CLI cannot use this schema.",
+            param=names.answer,
         )
     for index, tool in enumerate(opening.tools):
         if name_for_cli(tool.name) not in listed:
-            where = f"tools[{index}].function.parameters"
+            where = names.of_tool(index)
             return InvalidRequest(
                 f"`{where}`: the Claude Code CLI cannot use the tool "
                 f"{quoted(tool.name)} with this schema, and would leave it out.",
@@ -344,13 +342,16 @@ def _ungranted(listed: frozenset[str], opening: Opening) -> GatewayError | None:
     )
 
 
-def _failure(message: Message, session: Session) -> GatewayError | None:
+def _failure(
+    message: TurnMessage, session: Session, conversation: Conversation
+) -> GatewayError | None:
     if isinstance(message, System):
         return hopeless(message)
     if isinstance(message, Result) and message.is_error:
         if message.was_interrupted:
             # Only if somebody wanted it to end here is this the answer.
             return None if session.stopped else TurnAborted()
-        # A refusal is an answer, of its own kind.
-        return None if message.stop_reason == "refusal" else failure(message)
+        if message.stop_reason == "refusal":
+            return None  # which is an answer, of its own kind
+        return failure(message, conversation.names.messages)
     return None

@@ -7,22 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import InvalidRequest
-
-#: Whoever stops at a text knows its beginning: so much of it tells.
-MOST_CHARACTERS = 1_000
-
-
-def check_lengths(sequences: Sequence[str], field: str) -> None:
-    """Raise InvalidRequest, naming the field, where one is very long.
-
-    They are looked for whenever the model has said a few characters more.
-    """
-    if any(len(sequence) > MOST_CHARACTERS for sequence in sequences):
-        raise InvalidRequest(
-            f"`{field}`: each may have up to {MOST_CHARACTERS} characters.", param=field
-        )
-
 
 class StopSequences:
     """Passes text on up to the first of `sequences`, which is not passed on.

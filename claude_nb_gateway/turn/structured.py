@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from ..claude_code.protocol import (
     Assistant,
     ContentBlockDelta,
     ContentBlockStart,
-    Message,
     MessageDelta,
     MessageStart,
     Result,
@@ -26,9 +25,8 @@ from ..claude_code.protocol import (
 )
 from ..claude_code.turns import AnswerRule
 from ..errors import ConstraintUnmet
+from .events import TurnMessage
 from .tool_rules import CUT_SHORT, MOST_CORRECTIONS, Mismatch
-
-PARAMETER = "response_format"
 
 _FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
 
@@ -39,19 +37,21 @@ class AnswerFilter:
 
     With `structured` the model gives it as arguments, by the CLI's own tool. `wrong`
     is what was wrong with the last one, which was kept back; empty for nothing.
+    `parameter` is the field of the request that asks for it.
     """
 
     rule: AnswerRule
     tools: frozenset[str]
     structured: bool
     mismatch: Mismatch
+    parameter: str
     wrong: str = ""
     _corrections: int = 0
     _calls: bool = False
     _text: list[str] = field(default_factory=list)
-    _held: list[Message] = field(default_factory=list)
+    _held: list[TurnMessage] = field(default_factory=list)
 
-    async def feed(self, message: Message) -> list[Message]:
+    async def feed(self, message: TurnMessage) -> list[TurnMessage]:
         """What can be passed on now that `message` has come."""
         if not isinstance(message, StreamEvent | Assistant | Result):
             return [message]
@@ -84,8 +84,9 @@ class AnswerFilter:
         """
         if self._corrections == MOST_CORRECTIONS:
             raise ConstraintUnmet(
-                f"You must answer with JSON that matches `{PARAMETER}`: {self.wrong}",
-                param=PARAMETER,
+                f"You must answer with JSON that matches `{self.parameter}`: "
+                f"{self.wrong}",
+                param=self.parameter,
             )
         self._corrections += 1
         how = "with JSON alone: no other words, no code fence"
@@ -100,7 +101,7 @@ class AnswerFilter:
         self._text.clear()
         self._held.clear()
 
-    async def _end(self, result: Result) -> list[Message]:
+    async def _end(self, result: Result) -> list[TurnMessage]:
         if result.is_error or result.stop_reason in CUT_SHORT:
             return self._release()
         said = "".join(self._text)
@@ -109,7 +110,7 @@ class AnswerFilter:
             if result.structured_output is None:
                 return self._release()
             value = json.dumps(result.structured_output)
-        self.wrong = await self.mismatch(self.rule.schema, value, PARAMETER)
+        self.wrong = await self.mismatch(self.rule.schema, value, self.parameter)
         if self.wrong:
             self._begin()
             return []
@@ -117,7 +118,7 @@ class AnswerFilter:
             self._held = list(_with_text(self._held, value))
         return self._release()
 
-    def _release(self) -> list[Message]:
+    def _release(self) -> list[TurnMessage]:
         held, self._held = self._held, []
         return held
 
@@ -127,7 +128,7 @@ def _json_in(text: str) -> str:
     return text if fenced is None else fenced[1]
 
 
-def _with_text(messages: Iterable[Message], text: str) -> Iterator[Message]:
+def _with_text(messages: Iterable[TurnMessage], text: str) -> Iterator[TurnMessage]:
     """The same messages with `text` in the place of all they say."""
     streamed = whole = text
     for message in messages:
@@ -146,3 +147,52 @@ def _with_text(messages: Iterable[Message], text: str) -> Iterator[Message]:
             yield replace(message, event=replace(message.event, delta=delta))
         else:
             yield message
+
+
+class StructuredAnswer:
+    """Follows an answer that has a schema, which the model writes as arguments.
+
+    Streamed it is passed on while it is written; then the CLI's asking again for
+    what did not match comes too late. Whole, only what did match is.
+    """
+
+    def __init__(self, parameter: str, *, streamed: bool) -> None:
+        self._parameter = parameter
+        self._streamed = streamed
+        self._open = False
+        self._text = ""
+
+    def start(self, block: Mapping[str, Any]) -> None:
+        """A content block begins."""
+        self._open = block.get("name") == STRUCTURED_OUTPUT
+        if self._open and self._text and self._streamed:
+            raise self._unmet()
+        if self._open:
+            self._text = ""
+
+    def add(self, fragment: str) -> str:
+        """A content block grows: what of it to pass on."""
+        if not self._open:
+            return ""
+        self._text += fragment
+        return fragment if self._streamed else ""
+
+    def finish(self, result: Result) -> str:
+        """The turn has ended: what is still to pass on.
+
+        Raises
+        ------
+        ConstraintUnmet
+            The model did not give an answer that matches.
+        """
+        if result.structured_output is None:
+            raise self._unmet()
+        if self._streamed and self._text:
+            return ""
+        return self._text or result.result or ""
+
+    def _unmet(self) -> ConstraintUnmet:
+        return ConstraintUnmet(
+            f"You must answer in the format of `{self._parameter}`.",
+            param=self._parameter,
+        )

@@ -5,16 +5,14 @@ One `Fields` for each kind of request both acts on them and describes them.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from ..claude_code.surrogates import mended_json
-from ..errors import ConstraintUnmet, GatewayError, InvalidRequest, cut
+from ..errors import InvalidRequest, cut
 
 #: What becomes of the field `model`, in all APIs.
 MODEL = (
@@ -22,9 +20,6 @@ MODEL = (
     "`anthropic/` and the like before it; none is Claude Code's own default, or "
     "`ModelCatalog.default_model`"
 )
-
-#: Patterns of fields' names, each with what takes its place.
-Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 #: Python works off nested values by recursion, which has an end.
 MOST_DEPTH = 200
@@ -39,6 +34,9 @@ Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+#: OpenAI's levels of effort.
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 #: Texts that say which one is meant. Names and ids may be longer than in OpenAI's API,
 #: where clients of other services send what those gave them.
@@ -157,33 +155,3 @@ def text_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
 def _missing_field(text: str) -> str:
     # "Object missing required field `messages`" at the top level has no path.
     return text.split("`")[1] if "missing required field" in text else ""
-
-
-def renamed(field: str, names: Names) -> str:
-    """What `field` is called by `names`."""
-    for pattern, replacement in names:
-        field = re.sub(pattern, replacement, field)
-    return field
-
-
-@contextmanager
-def named_as(names: Names) -> Iterator[None]:
-    """Within, errors name fields as `names` has them: patterns and replacements.
-
-    For a request that was translated into another kind: its sender knows nothing
-    of that one's fields.
-    """
-    try:
-        yield
-    except GatewayError as error:
-        rename_in(error, names)
-        raise
-
-
-def rename_in(error: GatewayError, names: Names) -> None:
-    """Let `error` call its field as `names` have it."""
-    if not isinstance(error, InvalidRequest | ConstraintUnmet) or error.param is None:
-        return
-    old = error.param
-    error.param = renamed(old, names)
-    error.message = error.message.replace(f"`{old}`", f"`{error.param}`")

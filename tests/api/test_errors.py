@@ -7,9 +7,8 @@ import pytest
 from claude_nb_gateway.api.errors import api_error
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import InvalidRequest, QuotaExceeded, UpstreamError
-from claude_nb_gateway.wire.chat.events import ChunkBuilder
-from claude_nb_gateway.wire.messages.events import MessageWire
-from claude_nb_gateway.wire.responses.events import ResponseWire, response_to
+from claude_nb_gateway.wire.messages.events import MessageWriter
+from claude_nb_gateway.wire.responses.events import ResponseWriter, response_to
 from claude_nb_gateway.wire.responses.tools import ClientTools
 from claude_nb_gateway.wire.responses.types import ResponseRequest
 
@@ -118,15 +117,15 @@ def test_wrong_key_is_an_invalid_api_key(gateway, model, api):
 def test_failure_in_mid_stream_has_the_same_code(error, code, kind):
     body = api_error(error).body
     response = response_to(ResponseRequest(input="q"), ClientTools())
-    (failed,) = ResponseWire(response).fail(body)
+    (failed,) = ResponseWriter(response).fail(body)
     assert failed.response.error.code == code
-    (event,) = MessageWire(ChunkBuilder("m"), "req_1", shows_thoughts=False).fail(body)
+    (event,) = MessageWriter("m", "req_1", shows_thoughts=False).fail(body)
     assert event.error.type == kind
 
 
 def test_too_large_for_the_models_api_is_as_if_for_the_gateway():
     error = api_error(UpstreamError("large", status=413))
     assert (error.status_code, error.body.code) == (413, "request_too_large")
-    wire = MessageWire(ChunkBuilder("m"), "req_1", shows_thoughts=False)
+    wire = MessageWriter("m", "req_1", shows_thoughts=False)
     (event,) = wire.fail(error.body)
     assert event.error.type == "request_too_large"

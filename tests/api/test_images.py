@@ -18,8 +18,7 @@ from claude_nb_gateway.api.images import (
     is_public,
 )
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.wire.chat.attachments import MOST_IMAGE_BYTES
-from claude_nb_gateway.wire.chat.types import ImageURL
+from claude_nb_gateway.wire.attachments import MOST_IMAGE_BYTES, RemoteImage
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 
@@ -65,26 +64,29 @@ def fetcher(**options):
     return ImageFetcher(**options)
 
 
+def remote(url, path="field"):
+    block = {"type": "image", "source": {"type": "url", "url": url}}
+    return RemoteImage(path, block)
+
+
 async def fetched(address, **options):
-    image = ImageURL(address)
-    await fetcher(**options).fetch_all([("field", image)])
-    return image.url
+    image = remote(address)
+    await fetcher(**options).fetch_all([image])
+    return image.block["source"]
 
 
 @pytest.mark.parametrize("name", ["image", "again"])
-async def test_image_becomes_a_data_uri(address, name):
-    expected = "data:image/png;base64," + base64.b64encode(PNG).decode()
+async def test_image_takes_the_place_of_its_address(address, name):
+    data = base64.b64encode(PNG).decode()
+    expected = {"type": "base64", "media_type": "image/png", "data": data}
     assert await fetched(f"{address}/{name}") == expected
 
 
 async def test_nothing_is_fetched_unless_enabled(address):
-    url = f"{address}/image"
-    assert await fetched(url, enabled=False) == url
+    with pytest.raises(InvalidRequest, match=r"ImageFetcher\.enabled") as error:
+        await fetched(f"{address}/image", enabled=False)
+    assert error.value.param == "field"
     assert Files.asked == []
-
-
-async def test_data_uri_is_left_alone():
-    assert await fetched("data:image/png;base64,AAAA") == "data:image/png;base64,AAAA"
 
 
 @pytest.mark.parametrize("name", ["inside", "round", "page", "large", "missing"])
@@ -121,12 +123,12 @@ async def test_wait_for_the_images_of_others_is_bounded(address):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         busy = fetcher(timeout_seconds=20, total_timeout_seconds=0.3)
-        others = [("other", ImageURL(url)) for _ in range(MOST_AT_ONCE)]
+        others = [remote(url, "other") for _ in range(MOST_AT_ONCE)]
         fetching = asyncio.create_task(busy.fetch_all(others))
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
             with pytest.raises(InvalidRequest, match=r"`field` was not .* 0\.3 s"):
-                await busy.fetch_all([("field", ImageURL(f"{address}/image"))])
+                await busy.fetch_all([remote(f"{address}/image")])
             with pytest.raises(InvalidRequest):
                 await fetching
 

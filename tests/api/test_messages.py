@@ -272,7 +272,7 @@ def test_models_are_listed_in_anthropics_shape(claude):
                     user([{"type": "tool_result", "tool_use_id": "x", "content": "r"}])
                 ]
             },
-            "messages[0].tool_use_id",
+            "messages[0].content[0].tool_use_id",
         ),
         (
             {

@@ -12,7 +12,8 @@ from claude_nb_gateway.claude_code.turns import Conversation, Opening, Turn
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import GatewayError, TooBusy, UpstreamError
 from claude_nb_gateway.turn.asking import answer
-from claude_nb_gateway.wire.chat.events import ChunkBuilder
+from claude_nb_gateway.turn.events import Text
+from claude_nb_gateway.turn.reader import TurnReader
 
 from ..conftest import until
 
@@ -180,14 +181,15 @@ async def test_session_that_dies_as_it_is_asked_is_replaced(make, numbered):
 
 async def told(manager):
     """The text that a client is told, of an answer whose stream breaks off."""
-    builder = ChunkBuilder("sonnet")
-    chunks = [
-        chunk
-        async for batch in answer(manager, conversation("one"))
+    asked = conversation("one")
+    reader = TurnReader(asked, streamed=True)
+    events = [
+        event
+        async for batch in answer(manager, asked)
         for message in batch
-        for chunk in builder.feed(message)
+        for event in reader.feed(message)
     ]
-    return "".join(c.choices[0].delta.content or "" for c in chunks)
+    return "".join(event.text for event in events if isinstance(event, Text))
 
 
 RECOVERING = {"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "0"}

@@ -97,7 +97,7 @@ async def test_the_wait_in_line_is_bounded(checker):
 
 PARENT = """
     import asyncio, json
-    from claude_nb_gateway.schemas import SchemaChecker
+    from claude_nb_gateway.turn.schemas import SchemaChecker
 
     async def main():
         checker = SchemaChecker(check_cpu_seconds=1)

@@ -12,7 +12,7 @@ from claude_nb_gateway.claude_code.turns import Conversation, Opening, Tool
 from claude_nb_gateway.errors import InvalidRequest
 from claude_nb_gateway.turn.asking import answer
 from claude_nb_gateway.wire import dialects
-from claude_nb_gateway.wire.chat.tool_schemas import SchemaMender
+from claude_nb_gateway.wire.tool_schemas import SchemaMender
 
 TEXT = {"type": "string"}
 CAT = {

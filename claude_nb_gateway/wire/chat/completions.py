@@ -6,11 +6,18 @@ prompt is one message of the user's: Claude answers it, rather than writing on.
 
 from __future__ import annotations
 
+import time
+import uuid
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from ...claude_code.protocol import Usage
+from ...claude_code.turns import FieldNames
 from ...errors import InvalidRequest
+from ...turn.events import Ended, Started, StopReason, Text, TurnEvent
+from ..conversation import Message, Reading, checked_limit, read, text_block
+from ..errors import ErrorBody, ErrorResponse
 from ..fields import (
     MODEL,
     AtLeastOne,
@@ -21,16 +28,9 @@ from ..fields import (
     Share,
     Temperature,
 )
-from .events import ChunkBuilder
-from .types import (
-    ChatCompletionChunk,
-    ChatCompletionRequest,
-    CompletionUsage,
-    ErrorBody,
-    ErrorResponse,
-    StreamOptions,
-    UserMessage,
-)
+from .events import completion_usage
+from .request import check_stream_options, stop_sequences
+from .types import CompletionUsage, StreamOptions
 
 
 class CompletionRequest(Struct):
@@ -84,9 +84,6 @@ COMPLETION: Fields[CompletionRequest] = Fields(
     },
 )
 
-#: What errors about the chat completion are about here.
-NAMES = ((r"^messages(\[0\](\.content)?)?$", "prompt"),)
-
 
 class CompletionChoice(Struct, kw_only=True):
     """The one choice."""
@@ -108,8 +105,27 @@ class Completion(Struct, kw_only=True):
     usage: CompletionUsage | UnsetType | None = UNSET
 
 
-def chat_request(request: CompletionRequest) -> ChatCompletionRequest:
-    """The same request for a chat completion.
+_FINISH_REASONS: dict[StopReason, Literal["stop", "length", "content_filter"]] = {
+    "max_tokens": "length",
+    "refusal": "content_filter",
+}
+
+
+def decode_completion_request(body: bytes) -> CompletionRequest:
+    """Read and check a request.
+
+    Raises
+    ------
+    InvalidRequest
+        See `Fields.decode`.
+    """
+    request = COMPLETION.decode(body)
+    check_stream_options(request.stream_options, request.stream)
+    return request
+
+
+def read_completion_request(request: CompletionRequest) -> Reading:
+    """What `request` asks: its prompt is a message of the user's.
 
     Raises
     ------
@@ -121,40 +137,48 @@ def chat_request(request: CompletionRequest) -> ChatCompletionRequest:
         raise InvalidRequest(
             "`prompt` must be one text, and not empty.", param="prompt"
         )
-    return ChatCompletionRequest(
-        messages=[UserMessage(prompts[0])],
+    return read(
+        [Message("user", [text_block(prompts[0])], "prompt")],
         model=request.model,
-        stream=request.stream,
-        stream_options=request.stream_options,
-        max_tokens=request.max_tokens,
+        max_output_tokens=checked_limit(request.max_tokens, "max_tokens"),
+        stop=stop_sequences(request.stop),
+        names=FieldNames(messages="prompt"),
     )
 
 
-class CompletionWire:
-    """Follows the chunks of one answer, which `builder` makes."""
+class CompletionWriter:
+    """Writes one answer in pieces, or whole.
+
+    Parameters
+    ----------
+    model:
+        The model that the client named, until the one that answers is known.
+    options:
+        What the stream carries beside the answer.
+    """
 
     names_events = False
     ends_with_done = True
 
-    def __init__(self, builder: ChunkBuilder) -> None:
-        self._builder = builder
+    def __init__(self, model: str, options: StreamOptions | None = None) -> None:
+        self._id = f"cmpl-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._model = model
+        self._include_usage = bool(options and options.include_usage)
         self._text: list[str] = []
         self._last = CompletionChoice(text="")
+        self._usage = completion_usage(Usage())
 
-    def feed(self, chunk: ChatCompletionChunk) -> list[Completion]:
-        """The piece that `chunk` becomes, if there is text in it or it is the last."""
-        choices = []
-        for choice in chunk.choices:
-            text, reason = choice.delta.content or "", choice.finish_reason
-            if not text and reason is None:
-                continue
-            assert reason != "tool_calls", "there are no tools"
-            self._text.append(text)
-            self._last = CompletionChoice(text=text, finish_reason=reason)
-            choices.append(self._last)
-        if not choices and not chunk.usage:
-            return []
-        return [self._piece(choices, chunk.usage)]
+    def write(self, event: TurnEvent) -> list[Completion]:
+        """The pieces that `event` becomes."""
+        if isinstance(event, Started):
+            self._model = event.model or self._model
+        elif isinstance(event, Text):
+            self._text.append(event.text)
+            return [self._streamed(CompletionChoice(text=event.text))]
+        elif isinstance(event, Ended):
+            return self._end(event)
+        return []
 
     def fail(self, error: ErrorBody) -> list[ErrorResponse]:
         """The error in the place of a piece."""
@@ -164,7 +188,19 @@ class CompletionWire:
         """The whole answer."""
         text, reason = "".join(self._text), self._last.finish_reason
         choice = CompletionChoice(text=text, finish_reason=reason)
-        return self._piece([choice], self._builder.usage)
+        return self._piece([choice], self._usage)
+
+    def _end(self, ended: Ended) -> list[Completion]:
+        reason = _FINISH_REASONS.get(ended.reason, "stop")
+        self._usage = completion_usage(ended.usage)
+        self._last = CompletionChoice(text="", finish_reason=reason)
+        pieces = [self._streamed(self._last)]
+        if self._include_usage:
+            pieces.append(self._piece([], self._usage))
+        return pieces
+
+    def _streamed(self, choice: CompletionChoice) -> Completion:
+        return self._piece([choice], None if self._include_usage else UNSET)
 
     def _piece(
         self,
@@ -172,9 +208,9 @@ class CompletionWire:
         usage: CompletionUsage | UnsetType | None,
     ) -> Completion:
         return Completion(
-            id=self._builder.id.replace("chatcmpl-", "cmpl-"),
-            created=self._builder.created,
-            model=self._builder.model,
+            id=self._id,
+            created=self._created,
+            model=self._model,
             choices=choices,
             usage=usage,
         )

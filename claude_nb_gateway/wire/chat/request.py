@@ -1,12 +1,38 @@
-"""What becomes of each field of a chat completion request."""
+"""A chat completion request: what becomes of each field, and what it asks. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+from ...claude_code.turns import ContentBlock
 from ...errors import InvalidRequest
-from ...turn.stop import check_lengths
+from ..answer_format import JSON_OBJECT, AnswerFormat, json_schema
+from ..attachments import Images, file_block
+from ..calls import Call
+from ..conversation import Message, Reading, checked_limit, read, text_blocks
 from ..fields import MODEL, Fields, Refusal
-from .completions import CompletionRequest
-from .types import ChatCompletionRequest
+from ..stop import check_lengths
+from ..tools import FunctionDefinition, ToolChoice, ToolUse, tool_use
+from .types import (
+    AllowedToolsChoice,
+    AssistantMessage,
+    ChatCompletionRequest,
+    ChatMessage,
+    DeveloperMessage,
+    FilePart,
+    FunctionMessage,
+    ImagePart,
+    JSONObjectFormat,
+    JSONSchemaFormat,
+    NamedToolChoice,
+    Part,
+    RefusalPart,
+    StreamOptions,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
 
 MOST_STOP_SEQUENCES = 4
 
@@ -90,13 +116,13 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
         See `Fields.decode`.
     """
     request = CHAT_COMPLETION.decode(body)
-    check_stream_options(request)
+    check_stream_options(request.stream_options, request.stream)
     return request
 
 
-def check_stream_options(request: ChatCompletionRequest | CompletionRequest) -> None:
+def check_stream_options(options: StreamOptions | None, stream: bool | None) -> None:
     """Raise InvalidRequest for options of a stream that there is not."""
-    if request.stream_options is not None and not request.stream:
+    if options is not None and not stream:
         raise InvalidRequest(
             "`stream_options`: There is no stream: leave it out, or set `stream`.",
             param="stream_options",
@@ -127,3 +153,157 @@ def fields_without_effect(request: ChatCompletionRequest) -> list[str]:
     if any(getattr(message, "name", None) for message in request.messages):
         names.append("messages[].name")
     return names
+
+
+def read_request(request: ChatCompletionRequest) -> Reading:
+    """What `request` asks.
+
+    Raises
+    ------
+    InvalidRequest
+        A message cannot be expressed, or there is no question at the end.
+    """
+    images = Images()
+    messages = [
+        _message(message, f"messages[{index}]", images)
+        for index, message in enumerate(request.messages)
+    ]
+    return read(
+        messages,
+        model=request.model,
+        effort=request.reasoning_effort,
+        max_output_tokens=_limit(request),
+        tools=_tools(request),
+        answer=_answer_format(request),
+        stop=stop_sequences(request.stop),
+        images=images.remote,
+    )
+
+
+def _limit(request: ChatCompletionRequest) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        limit = checked_limit(getattr(request, name), name)
+        if limit is not None:
+            return limit
+    return None
+
+
+def _message(message: ChatMessage, path: str, images: Images) -> Message:
+    if isinstance(message, FunctionMessage) or (
+        isinstance(message, AssistantMessage) and message.function_call
+    ):
+        raise InvalidRequest(
+            f"`{path}`: functions in their old form are not supported: use `tools`.",
+            param=path,
+        )
+    content = list(_blocks(message, f"{path}.content", images))
+    if isinstance(message, SystemMessage | DeveloperMessage):
+        return Message("system", content, path)
+    if isinstance(message, ToolMessage):
+        return Message(
+            "tool",
+            content,
+            f"{path}.tool_call_id",
+            call_id=message.tool_call_id,
+            failed=bool(message.is_error),
+        )
+    if isinstance(message, UserMessage):
+        return Message("user", content, path)
+    return Message("assistant", content, path, _calls(message, path), _calls_in(path))
+
+
+def _calls_in(path: str) -> str:
+    return f"{path}.tool_calls"
+
+
+def _calls(message: AssistantMessage, path: str) -> list[Call]:
+    return [
+        Call(
+            call.id,
+            call.function.name,
+            call.function.arguments,
+            f"{_calls_in(path)}[{index}].function.arguments",
+        )
+        for index, call in enumerate(message.tool_calls or [])
+    ]
+
+
+def _kinds(message: ChatMessage) -> tuple[type[Part], ...]:
+    # The CLI takes text and images from tools, and cannot attach anything elsewhere.
+    if isinstance(message, UserMessage):
+        return TextPart, ImagePart, FilePart
+    return (TextPart, ImagePart) if isinstance(message, ToolMessage) else (TextPart,)
+
+
+def _blocks(message: ChatMessage, path: str, images: Images) -> Iterator[ContentBlock]:
+    content = None if isinstance(message, FunctionMessage) else message.content
+    if isinstance(content, str):
+        yield from text_blocks(content)
+        return
+    kinds = _kinds(message)
+    for index, part in enumerate(content or []):
+        yield from _part_blocks(part, f"{path}[{index}]", kinds, images)
+
+
+def _part_blocks(
+    part: Part, path: str, kinds: Sequence[type[Part]], images: Images
+) -> list[ContentBlock]:
+    if isinstance(part, TextPart):
+        return text_blocks(part.text)
+    if isinstance(part, RefusalPart):
+        return text_blocks(part.refusal)
+    if isinstance(part, ImagePart) and ImagePart in kinds:
+        return [images.block(part.image_url.url, f"{path}.image_url.url")]
+    if isinstance(part, FilePart) and FilePart in kinds:
+        file = part.file
+        data = None if file.file_id is not None else file.file_data
+        return [file_block(data, file.filename, f"{path}.file.file_data")]
+    names = {TextPart: "text", ImagePart: "images", FilePart: "files"}
+    allowed = " and ".join(names[kind] for kind in kinds)
+    raise InvalidRequest(f"`{path}`: only {allowed} can be sent here.", param=path)
+
+
+def _tools(request: ChatCompletionRequest) -> ToolUse:
+    functions = [
+        FunctionDefinition(
+            tool.function.name,
+            tool.function.description,
+            tool.function.parameters,
+            tool.function.strict,
+            f"tools[{index}].function",
+            f"tools[{index}].function.parameters",
+        )
+        for index, tool in enumerate(request.tools or [])
+    ]
+    return tool_use(
+        functions,
+        _tool_choice(request),
+        one_at_a_time=request.parallel_tool_calls is False,
+        has_results=any(isinstance(m, ToolMessage) for m in request.messages),
+    )
+
+
+def _tool_choice(request: ChatCompletionRequest) -> ToolChoice:
+    choice = request.tool_choice
+    if isinstance(choice, NamedToolChoice):
+        return ToolChoice("named", (choice.function.name,))
+    if isinstance(choice, AllowedToolsChoice):
+        allowed = choice.allowed_tools
+        names = tuple(tool.function.name for tool in allowed.tools)
+        return ToolChoice("allowed", names, required=allowed.mode == "required")
+    return ToolChoice(choice or "auto")
+
+
+def _answer_format(request: ChatCompletionRequest) -> AnswerFormat:
+    wanted = request.response_format
+    if isinstance(wanted, JSONObjectFormat):
+        return JSON_OBJECT
+    if not isinstance(wanted, JSONSchemaFormat):
+        return AnswerFormat()
+    return json_schema(
+        wanted.json_schema.schema,
+        "response_format.json_schema.schema",
+        strict=wanted.json_schema.strict,
+        name=wanted.json_schema.name,
+        description=wanted.json_schema.description,
+    )

@@ -11,7 +11,16 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ..fields import AtLeastOne, Bias, Name, PathText, Penalty, Share, Temperature
+from ..fields import (
+    AtLeastOne,
+    Bias,
+    Name,
+    PathText,
+    Penalty,
+    ReasoningEffort,
+    Share,
+    Temperature,
+)
 
 
 class TextPart(Struct, tag="text"):
@@ -126,8 +135,6 @@ ChatMessage = (
     | FunctionMessage
 )
 
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
 
 class StreamOptions(Struct):
     """What a stream carries beside the answer; `include_session` is our own."""
@@ -208,7 +215,7 @@ ResponseFormat = TextFormat | JSONObjectFormat | JSONSchemaFormat
 class ChatCompletionRequest(Struct):
     """The body of `POST /v1/chat/completions`.
 
-    What becomes of each field is said in `openai.parameters`.
+    What becomes of each field is said in `wire.chat.request`.
     """
 
     messages: list[ChatMessage]
@@ -378,18 +385,3 @@ class ModelList(Struct, kw_only=True):
 
     object: str = "list"
     data: list[Model]
-
-
-class ErrorBody(Struct):
-    """What went wrong, in OpenAI's shape."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorResponse(Struct):
-    """Every answer that is not a success."""
-
-    error: ErrorBody

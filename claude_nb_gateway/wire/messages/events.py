@@ -1,15 +1,24 @@
-"""From chat completion chunks to the events of a message, and to it whole. Pure."""
+"""From the events of a turn to those of a message, and to it whole. Pure."""
 
 from __future__ import annotations
 
 import json
+import uuid
 
 import msgspec
 
 from ...claude_code.protocol import Usage
 from ...claude_code.surrogates import mended_json
-from ..chat.events import ChunkBuilder
-from ..chat.types import ChatCompletionChunk, ErrorBody, FinishReason, ToolCallDelta
+from ...turn.events import (
+    CallArguments,
+    CallStarted,
+    Ended,
+    Started,
+    Text,
+    Thinking,
+    TurnEvent,
+)
+from ..errors import ErrorBody
 from .types import (
     AssistantMessage,
     ContentBlockDelta,
@@ -24,20 +33,12 @@ from .types import (
     MessageUsage,
     OutputBlock,
     StopDelta,
-    StopReason,
     TextDelta,
     TextOut,
     ThinkingDelta,
     ThinkingOut,
     ToolUseOut,
 )
-
-STOP_REASONS: dict[FinishReason, StopReason] = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "content_filter": "refusal",
-}
 
 #: Anthropic's names of errors: https://docs.anthropic.com/en/api/errors
 ERROR_TYPES = {
@@ -73,58 +74,47 @@ def _type_of_code(error: ErrorBody) -> str | None:
     return _TYPES_OF_CODES.get(error.code or "")
 
 
-class MessageWire:
-    """Follows the chunks of one answer, which `builder` makes."""
+class MessageWriter:
+    """Writes one answer as Anthropic's events, or whole.
+
+    Parameters
+    ----------
+    model:
+        The model that the client named, until the one that answers is known.
+    request_id:
+        The name of the request, which errors bear.
+    shows_thoughts:
+        Whether the client wants to see what the model thinks.
+    """
 
     names_events = True
     ends_with_done = False
 
-    def __init__(
-        self, builder: ChunkBuilder, request_id: str, *, shows_thoughts: bool
-    ) -> None:
-        self._builder = builder
+    def __init__(self, model: str, request_id: str, *, shows_thoughts: bool) -> None:
         self._request_id = request_id
         self._shows_thoughts = shows_thoughts
-        self._begun = False
         self._open: OutputBlock | None = None
         self._input: list[str] = []
         self._message = AssistantMessage(
-            id=builder.id.replace("chatcmpl-", "msg_"),
-            model=builder.model,
-            usage=MessageUsage(),
+            id=f"msg_{uuid.uuid4().hex}", model=model, usage=MessageUsage()
         )
 
-    def feed(self, chunk: ChatCompletionChunk) -> list[msgspec.Struct]:
-        """The events that `chunk` becomes."""
-        events: list[msgspec.Struct] = []
-        message = self._message
-        if not self._begun:
-            self._begun = True
-            message.model = chunk.model or message.model
-            begun = msgspec.structs.replace(
-                message, content=[], usage=_usage(self._builder.begun)
-            )
-            events.append(MessageStart(begun))
-        for choice in chunk.choices:
-            delta = choice.delta
-            if delta.reasoning_content and self._shows_thoughts:
-                events += self._thought(delta.reasoning_content)
-            if delta.content:
-                events += self._text(delta.content)
-            for call in delta.tool_calls or []:
-                events += self._call(call)
-            if choice.finish_reason is not None:
-                events += self._close()
-                message.stop_reason = STOP_REASONS[choice.finish_reason]
-                if self._builder.stopped_at is not None:
-                    message.stop_reason = "stop_sequence"
-                    message.stop_sequence = self._builder.stopped_at
-        if chunk.usage:
-            message.usage = _usage(self._builder.used)
-            assert message.stop_reason is not None
-            delta_out = StopDelta(message.stop_reason, message.stop_sequence)
-            events += [MessageDelta(delta_out, message.usage), MessageStop()]
-        return events
+    def write(self, event: TurnEvent) -> list[msgspec.Struct]:
+        """The events that `event` becomes."""
+        if isinstance(event, Text):
+            return self._text(event.text)
+        if isinstance(event, Thinking):
+            return self._thought(event.text) if self._shows_thoughts else []
+        if isinstance(event, Started):
+            return self._start(event)
+        if isinstance(event, CallStarted):
+            return self._begin(ToolUseOut(event.id, event.name, {}))
+        if isinstance(event, CallArguments):
+            self._input.append(event.fragment)
+            return [ContentBlockDelta(self._index, InputJSONDelta(event.fragment))]
+        if isinstance(event, Ended):
+            return self._end(event)
+        return []
 
     def fail(self, error: ErrorBody) -> list[msgspec.Struct]:
         """The event that ends a stream which broke off."""
@@ -136,6 +126,22 @@ class MessageWire:
     def whole(self) -> AssistantMessage:
         """The message."""
         return self._message
+
+    def _start(self, started: Started) -> list[msgspec.Struct]:
+        self._message.model = started.model or self._message.model
+        begun = msgspec.structs.replace(
+            self._message, content=[], usage=_usage(started.usage)
+        )
+        return [MessageStart(begun)]
+
+    def _end(self, ended: Ended) -> list[msgspec.Struct]:
+        events = self._close()
+        message = self._message
+        message.stop_reason = ended.reason
+        message.stop_sequence = ended.stop_sequence
+        message.usage = _usage(ended.usage)
+        stop = StopDelta(ended.reason, ended.stop_sequence)
+        return [*events, MessageDelta(stop, message.usage), MessageStop()]
 
     @property
     def _index(self) -> int:
@@ -158,15 +164,6 @@ class MessageWire:
             events = self._begin(block)
         block.text += text
         return [*events, ContentBlockDelta(self._index, TextDelta(text))]
-
-    def _call(self, call: ToolCallDelta) -> list[msgspec.Struct]:
-        events: list[msgspec.Struct] = []
-        if call.id:
-            events = self._begin(ToolUseOut(call.id, call.function.name or "", {}))
-        if fragment := call.function.arguments or "":
-            self._input.append(fragment)
-            events.append(ContentBlockDelta(self._index, InputJSONDelta(fragment)))
-        return events
 
     def _begin(self, block: OutputBlock) -> list[msgspec.Struct]:
         events = self._close()

@@ -1,20 +1,25 @@
-"""From a request of the Messages API to one for a chat completion. Pure."""
+"""A request of the Messages API: what becomes of its fields, and what it asks. Pure."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
+from collections.abc import Iterator, Sequence
 
+from ...claude_code.turns import ContentBlock, FieldNames
 from ...errors import InvalidRequest, quoted
-from ...turn.stop import check_lengths
-from ..chat import types as chat
-from ..fields import MODEL, Fields, Names, Refusal, check_depth
+from ..answer_format import AnswerFormat, json_schema
+from ..attachments import Images, file_block
+from ..calls import Call
+from ..conversation import Message, Reading, checked_limit, read, text_blocks
+from ..fields import MODEL, Fields, Refusal
+from ..stop import check_lengths
+from ..tools import FunctionDefinition, ToolUse, tool_use
+from ..tools import ToolChoice as Choice
 from .types import (
     Base64Source,
     BashResultBlock,
     CodeExecutionResultBlock,
-    ContentBlock,
     CountTokensRequest,
     DocumentBlock,
     ImageBlock,
@@ -38,6 +43,7 @@ from .types import (
     WebFetchResultBlock,
     WebSearchResultBlock,
 )
+from .types import ContentBlock as Block
 
 # Anthropic names no limit. Each is looked for in every word of the answer.
 MOST_STOP_SEQUENCES = 64
@@ -117,62 +123,41 @@ MESSAGES: Fields[MessagesRequest] = Fields(
     },
 )
 
-#: What errors about the chat completion are about here.
-NAMES = (
-    (r"^max_completion_tokens$", "max_tokens"),
-    (r"^reasoning_effort$", "output_config.effort"),
-    (r"^response_format\.json_schema", "output_config.format"),
-    (r"^response_format", "output_config.format"),
-    (r"^(tools\[\d+\])\.function\.parameters", r"\1.input_schema"),
-    (r"^(tools\[\d+\])\.function", r"\1"),
-    (r"\.image_url\.url$", ".source"),
-    (r"\.file\.file_data$", ".source.data"),
-    (r"\.tool_call_id$", ".tool_use_id"),
-    (r"\.tool_calls$", ""),
-)
+_NAMES = FieldNames(answer="output_config.format")
 
 
-def chat_request(
-    request: CountTokensRequest,
-) -> tuple[chat.ChatCompletionRequest, list[str]]:
-    """The same request for a chat completion, and what its messages are called here.
+def read_request(request: CountTokensRequest) -> Reading:
+    """What `request` asks.
 
     Raises
     ------
     InvalidRequest
-        A content block cannot be taken.
+        A content block cannot be taken, or there is no question at the end.
     """
-    messages: list[chat.ChatMessage] = []
-    paths: list[str] = []
+    images = Images()
+    messages = [
+        made
+        for index, message in enumerate(request.messages)
+        for made in _messages(message, f"messages[{index}]", images)
+    ]
     if request.system:
-        parts: list[chat.Part] | str = (
-            request.system
-            if isinstance(request.system, str)
-            else [chat.TextPart(block.text) for block in request.system]
-        )
-        messages.append(chat.SystemMessage(parts))
-        paths.append("system")
-    for index, message in enumerate(request.messages):
-        made = _messages(message, f"messages[{index}]")
-        messages += made
-        paths += [f"messages[{index}]"] * len(made)
-    made_request = chat.ChatCompletionRequest(
-        messages=messages,
-        model=request.model,
-        tools=[_tool(tool, path) for path, tool in _clients_tools(request)],
-        tool_choice=_choice(request.tool_choice),
-        parallel_tool_calls=False if _one_at_a_time(request.tool_choice) else None,
-        stream_options=chat.StreamOptions(include_usage=True),
-    )
+        messages.insert(0, Message("system", _system(request.system), "system"))
+    output = request.output_config
+    limit, stop = None, list[str]()
     if isinstance(request, MessagesRequest):
-        made_request.stream = request.stream
-        made_request.max_completion_tokens = request.max_tokens
-    if (output := request.output_config) is not None:
-        made_request.reasoning_effort = output.effort
-        if output.format is not None:
-            schema = chat.JSONSchema("answer", output.format.schema)
-            made_request.response_format = chat.JSONSchemaFormat(schema)
-    return made_request, paths
+        limit = checked_limit(request.max_tokens, "max_tokens")
+        stop = stop_sequences(request)
+    return read(
+        messages,
+        model=request.model,
+        effort=output.effort if output else None,
+        max_output_tokens=limit,
+        tools=_tools(request, messages),
+        answer=_answer_format(request),
+        stop=stop,
+        images=images.remote,
+        names=_NAMES,
+    )
 
 
 def stop_sequences(request: MessagesRequest) -> list[str]:
@@ -201,58 +186,70 @@ def shows_thoughts(request: MessagesRequest) -> bool:
     return thinking.display != "omitted"
 
 
-def _messages(message: MessageParam, path: str) -> list[chat.ChatMessage]:
+def _system(system: str | list[TextBlock]) -> list[ContentBlock]:
+    texts = [system] if isinstance(system, str) else [block.text for block in system]
+    return [block for text in texts for block in text_blocks(text)]
+
+
+def _messages(message: MessageParam, path: str, images: Images) -> Iterator[Message]:
+    """The results of calls that `message` brings, and what else it says."""
+    if isinstance(message.content, str):
+        yield Message(message.role, text_blocks(message.content), path)
+        return
     if message.role == "assistant":
-        return [_assistant(message, path)]
-    results: list[chat.ChatMessage] = []
-    parts: list[chat.Part] = []
-    if isinstance(message.content, str):
-        parts.append(chat.TextPart(message.content))
-        blocks: list[ContentBlock] = []
-    else:
-        blocks = message.content
-    for index, block in enumerate(blocks):
-        if isinstance(block, ToolResultBlock):
-            results.append(_result(block, f"{path}.content[{index}]"))
-        else:
-            parts.append(_part(block, f"{path}.content[{index}]"))
-    if message.role == "system":
-        return [chat.SystemMessage(parts)]
-    return [*results, chat.UserMessage(parts)] if parts or not results else results
-
-
-def _assistant(message: MessageParam, path: str) -> chat.AssistantMessage:
-    if isinstance(message.content, str):
-        return chat.AssistantMessage(message.content)
-    parts: list[chat.Part] = []
-    calls = []
+        yield _assistant(message.content, path)
+        return
+    others: list[ContentBlock] = []
+    brings_results = False
     for index, block in enumerate(message.content):
+        where = f"{path}.content[{index}]"
+        if isinstance(block, ToolResultBlock):
+            brings_results = True
+            yield _result(block, where, images)
+            continue
+        made = _blocks(block, where, images)
+        if message.role == "system" and any(b["type"] != "text" for b in made):
+            raise InvalidRequest(f"`{where}`: only text can be sent here.", param=where)
+        others += made
+    if others or not brings_results:
+        yield Message(message.role, others, path)
+
+
+def _assistant(blocks: Sequence[Block], path: str) -> Message:
+    content: list[ContentBlock] = []
+    calls = []
+    for index, block in enumerate(blocks):
+        where = f"{path}.content[{index}]"
         if isinstance(block, TextBlock):
-            parts.append(chat.TextPart(block.text))
+            content += text_blocks(block.text)
         elif isinstance(block, ToolUseBlock):
-            check_depth(block.input, f"{path}.content[{index}].input")
-            function = chat.FunctionCall(block.name, json.dumps(block.input))
-            calls.append(chat.ToolCall(id=block.id, function=function))
+            calls.append(Call(block.id, block.name, block.input, f"{where}.input"))
         elif not isinstance(block, NOT_TOLD_AGAIN):
-            raise _misplaced(f"{path}.content[{index}]")
-    return chat.AssistantMessage(parts, calls or None)
+            raise _misplaced(where)
+    return Message("assistant", content, path, calls, path)
 
 
-def _result(block: ToolResultBlock, path: str) -> chat.ToolMessage:
-    content: str | list[chat.Part] = (
-        block.content
-        if isinstance(block.content, str)
-        else [
-            _part(part, f"{path}.content[{index}]")
+def _result(block: ToolResultBlock, path: str, images: Images) -> Message:
+    if isinstance(block.content, str):
+        content = text_blocks(block.content)
+    else:
+        content = [
+            made
             for index, part in enumerate(block.content or [])
+            for made in _blocks(part, f"{path}.content[{index}]", images)
         ]
+    return Message(
+        "tool",
+        content,
+        f"{path}.tool_use_id",
+        call_id=block.tool_use_id,
+        failed=bool(block.is_error),
     )
-    return chat.ToolMessage(block.tool_use_id, content, block.is_error)
 
 
-def _part(block: ContentBlock, path: str) -> chat.Part:
+def _blocks(block: Block, path: str, images: Images) -> list[ContentBlock]:
     if isinstance(block, TextBlock):
-        return chat.TextPart(block.text)
+        return text_blocks(block.text)
     if isinstance(block, ImageBlock):
         source = block.source
         if isinstance(source, Base64Source):
@@ -261,13 +258,13 @@ def _part(block: ContentBlock, path: str) -> chat.Part:
             url = source.url
         else:
             raise _no_file(path)
-        return chat.ImagePart(chat.ImageURL(url))
+        return [images.block(url, f"{path}.source")]
     if isinstance(block, DocumentBlock):
-        return chat.FilePart(_file(block, path))
+        return [_document(block, path)]
     raise _misplaced(path)
 
 
-def _file(block: DocumentBlock, path: str) -> chat.FileData:
+def _document(block: DocumentBlock, path: str) -> ContentBlock:
     source = block.source
     if isinstance(source, Base64Source):
         data = f"data:{source.media_type};base64,{source.data}"
@@ -276,7 +273,7 @@ def _file(block: DocumentBlock, path: str) -> chat.FileData:
         data = f"data:text/plain;base64,{encoded}"
     else:
         raise _no_file(path)
-    return chat.FileData(data, block.title)
+    return file_block(data, block.title, f"{path}.source.data")
 
 
 def _no_file(path: str) -> InvalidRequest:
@@ -318,40 +315,48 @@ def fields_without_effect(request: CountTokensRequest) -> list[str]:
     return [f"messages[].content[].{name}" for name, is_sent in sent.items() if is_sent]
 
 
-def names_in(request: CountTokensRequest) -> Names:
-    """What errors about the chat completion of `request` are about here."""
-    paths = [path for path, _ in _clients_tools(request)]
-    return ((r"^tools\[(\d+)\]", lambda found: paths[int(found[1])]), *NAMES)
-
-
-def _clients_tools(request: CountTokensRequest) -> list[tuple[str, ToolParam]]:
-    return [
-        (f"tools[{index}]", tool)
+def _tools(request: CountTokensRequest, messages: Sequence[Message]) -> ToolUse:
+    functions = [
+        _function(tool, f"tools[{index}]")
         for index, tool in enumerate(request.tools or [])
         if not _SERVERS_TOOL.fullmatch(tool.type or "")
     ]
+    choice = request.tool_choice
+    return tool_use(
+        functions,
+        _tool_choice(choice),
+        one_at_a_time=bool(getattr(choice, "disable_parallel_tool_use", None)),
+        has_results=any(message.role == "tool" for message in messages),
+    )
 
 
-def _tool(tool: ToolParam, path: str) -> chat.FunctionTool:
+def _function(tool: ToolParam, path: str) -> FunctionDefinition:
     if tool.type not in (None, "custom"):
         raise InvalidRequest(
             f"`{path}.type`: {quoted(tool.type)} is no tool that there is here: "
             "describe it as one of your own, with `input_schema`.",
             param=f"{path}.type",
         )
-    function = chat.FunctionDefinition(
-        tool.name, tool.description, tool.input_schema, tool.strict
+    return FunctionDefinition(
+        tool.name,
+        tool.description,
+        tool.input_schema,
+        tool.strict,
+        path,
+        f"{path}.input_schema",
     )
-    return chat.FunctionTool(function)
 
 
-def _choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
+def _tool_choice(choice: ToolChoice | None) -> Choice:
     if isinstance(choice, NamedTool):
-        return chat.NamedToolChoice(chat.FunctionName(choice.name))
+        return Choice("named", (choice.name,))
     if isinstance(choice, RequiredTool):
-        return "required"
-    return "none" if isinstance(choice, NoTool) else None
+        return Choice("required")
+    return Choice("none" if isinstance(choice, NoTool) else "auto")
 
 
-def _one_at_a_time(choice: ToolChoice | None) -> bool:
-    return bool(getattr(choice, "disable_parallel_tool_use", None))
+def _answer_format(request: CountTokensRequest) -> AnswerFormat:
+    output = request.output_config
+    if output is None or output.format is None:
+        return AnswerFormat()
+    return json_schema(output.format.schema, "output_config.format.schema")

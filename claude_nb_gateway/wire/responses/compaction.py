@@ -5,25 +5,17 @@ Pure. Field by field as in https://www.openresponses.org/specification.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from ...claude_code.turns import ContentBlock, FieldNames
 from ...errors import InvalidRequest
-from ..chat.types import (
-    AssistantMessage,
-    ChatCompletionRequest,
-    ChatMessage,
-    FunctionMessage,
-    Part,
-    SystemMessage,
-    TextPart,
-    ToolMessage,
-    UserMessage,
-)
+from ..attachments import Images
+from ..conversation import Message, Reading, read, text_block
 from ..fields import Fields, Name, Share, Temperature
 from .request import Item
 from .types import ResponseUsage
@@ -159,12 +151,24 @@ def _texts(content: Any) -> list[str] | None:
     return texts if len(texts) == len(parts) else None
 
 
-def summary_request(chat: ChatCompletionRequest) -> ChatCompletionRequest:
-    """A request for the summary of what `chat` has the model go on with."""
-    parts: list[Part] = []
-    for message in chat.messages:
-        parts += _told(message)
-    return replace(chat, messages=[SystemMessage(WORDS), UserMessage(parts)])
+def summary_request(
+    model: str | None, messages: Sequence[Message], images: Images
+) -> Reading:
+    """The question for a summary of what `messages` say.
+
+    Raises
+    ------
+    InvalidRequest
+        They say nothing.
+    """
+    content = [block for message in messages for block in _retold(message)]
+    order = Message("system", [text_block(WORDS)], "instructions")
+    return read(
+        [order, Message("user", content, "input")],
+        model=model,
+        images=images.remote,
+        names=FieldNames(messages="input"),
+    )
 
 
 def summary_item(summary: str) -> Item:
@@ -173,17 +177,13 @@ def summary_item(summary: str) -> Item:
     return {"type": "message", "role": "user", "content": [part]}
 
 
-def _told(message: ChatMessage) -> Iterator[Part]:
-    if isinstance(message, FunctionMessage):
-        return  # an item becomes none
-    content = message.content
-    name = type(message).__name__.removesuffix("Message").lower()
-    if isinstance(message, ToolMessage):
-        name = f"result of {message.tool_call_id}"
-    if content:
-        yield TextPart(f"[{name}]")
-        yield from [TextPart(content)] if isinstance(content, str) else content
-    if isinstance(message, AssistantMessage):
-        for call in message.tool_calls or []:
-            called = f"{call.function.name} {call.function.arguments}"
-            yield TextPart(f"[assistant calls {call.id}]\n{called}")
+def _retold(message: Message) -> Iterator[ContentBlock]:
+    name = f"result of {message.call_id}" if message.role == "tool" else message.role
+    if message.content:
+        yield text_block(f"[{name}]")
+        yield from message.content
+    for call in message.calls:
+        arguments = call.arguments
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        yield text_block(f"[assistant calls {call.id}]\n{call.name} {arguments}")

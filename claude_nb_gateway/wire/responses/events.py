@@ -1,25 +1,28 @@
-"""From chat completion chunks to the events of a response, and to it whole. Pure."""
+"""From the events of a turn to those of a response, and to it whole. Pure."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ...claude_code.protocol import Usage
 from ...errors import InvalidRequest
-from ..chat.types import (
-    ChatCompletionChunk,
-    CompletionTokensDetails,
-    CompletionUsage,
-    ErrorBody,
-    FinishReason,
-    PromptTokensDetails,
-    ToolCallDelta,
+from ...turn.events import (
+    CallArguments,
+    CallStarted,
+    Ended,
+    Started,
+    StopReason,
+    Text,
+    Thinking,
+    TurnEvent,
 )
+from ..errors import ErrorBody
 from .event_types import (
     ArgumentsDelta,
     ArgumentsDone,
@@ -64,9 +67,9 @@ from .types import (
     TextConfig,
 )
 
-INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
-    "length": IncompleteDetails("max_output_tokens"),
-    "content_filter": IncompleteDetails("content_filter"),
+INCOMPLETE: dict[StopReason, IncompleteDetails] = {
+    "max_tokens": IncompleteDetails("max_output_tokens"),
+    "refusal": IncompleteDetails("content_filter"),
 }
 
 # The codes of failures by which clients decide what to do next; all others are one.
@@ -77,10 +80,6 @@ FAILURES = frozenset(
         "context_length_exceeded",
         "server_is_overloaded",
     }
-)
-
-NOTHING_USED = CompletionUsage(
-    0, 0, 0, PromptTokensDetails(), CompletionTokensDetails()
 )
 
 MOST_METADATA = 16
@@ -139,8 +138,8 @@ def _shown(text: TextConfig | None) -> TextConfig:
     return replace(text, format=wanted)
 
 
-class ResponseWire:
-    """Follows the chunks of one answer; `response` is what they have made so far.
+class ResponseWriter:
+    """Writes one answer as OpenAI's events; `response` is what it is so far.
 
     Parameters
     ----------
@@ -166,30 +165,28 @@ class ResponseWire:
         self._tools = tools or ClientTools()
         self._arguments: list[str] = []
         self._shows_thoughts = shows_thoughts
-        self._begun = False
         self._sent = 0
         self._open: OutputItem | None = None
-        self._finish_reason: FinishReason = "stop"
 
-    def feed(self, chunk: ChatCompletionChunk) -> list[Event]:
-        """The events that `chunk` becomes."""
-        events: list[Event] = []
-        self.response.model = chunk.model or self.response.model
-        if not self._begun:
-            self._begun = True
-            events += self._created()
-        for choice in chunk.choices:
-            delta = choice.delta
-            if delta.reasoning_content and self._shows_thoughts:
-                events += self._thought(delta.reasoning_content)
-            if delta.content:
-                events += self._text(delta.content)
-            for call in delta.tool_calls or []:
-                events += self._call(call)
-            self._finish_reason = choice.finish_reason or self._finish_reason
-        if chunk.usage:
-            events += self._end(chunk.usage)
-        return self._numbered(events)
+    def write(self, event: TurnEvent) -> list[Event]:
+        """The events that `event` becomes."""
+        return self._numbered(self._events_of(event))
+
+    def _events_of(self, event: TurnEvent) -> list[Event]:
+        if isinstance(event, Text):
+            return self._text(event.text)
+        if isinstance(event, Thinking):
+            return self._thought(event.text) if self._shows_thoughts else []
+        if isinstance(event, Started):
+            self.response.model = event.model or self.response.model
+            return self._created()
+        if isinstance(event, CallStarted):
+            return self._begin(self._tools.begin(event.id, event.name, _id))
+        if isinstance(event, CallArguments):
+            return self._more_arguments(event.fragment)
+        if isinstance(event, Ended):
+            return self._end(event.reason, event.usage)
+        return []
 
     def fail(self, error: ErrorBody) -> list[Event]:
         """The event that ends a stream which broke off."""
@@ -209,7 +206,7 @@ class ResponseWire:
 
     def skip(self) -> list[Event]:
         """The events of a response for which the model is not asked."""
-        return self._numbered([*self._created(), *self._end(NOTHING_USED)])
+        return self._numbered([*self._created(), *self._end("end_turn", Usage())])
 
     def preceded(self, note: Event, events: Iterable[Struct]) -> list[Event]:
         """`note` and then `events`, the last ones made, numbered anew."""
@@ -280,28 +277,17 @@ class ResponseWire:
         )
         return [*events, delta]
 
-    def _call(self, call: ToolCallDelta) -> list[Event]:
-        events: list[Event] = []
-        function = call.function
-        if call.id:
-            begun = self._tools.begin(call.id, function.name or "", _id)
-            events = self._begin(begun)
+    def _more_arguments(self, fragment: str) -> list[Event]:
         item = self._open
         if isinstance(item, CustomToolCallOut | LocalShellCallOut):
             # Said when it is whole: until then it is JSON, which the client's is not.
-            self._arguments.append(function.arguments or "")
-            return events
+            self._arguments.append(fragment)
+            return []
         assert isinstance(item, FunctionCallOut)
-        if function.arguments:
-            item.arguments += function.arguments
-            events.append(
-                ArgumentsDelta(
-                    item_id=item.id,
-                    output_index=self._index,
-                    delta=function.arguments,
-                )
-            )
-        return events
+        item.arguments += fragment
+        return [
+            ArgumentsDelta(item_id=item.id, output_index=self._index, delta=fragment)
+        ]
 
     def _begin(self, item: OutputItem) -> list[Event]:
         events = self._close()
@@ -312,73 +298,47 @@ class ResponseWire:
 
     def _close(self, status: ItemStatus = "completed") -> list[Event]:
         item, self._open = self._open, None
-        events: list[Event] = []
         if item is None:
-            return events
-        at, item_id = self._index, item.id
-        if isinstance(item, ReasoningItem):
-            thought = item.summary[0]
-            events = [
-                SummaryTextDone(
-                    item_id=item_id,
-                    output_index=at,
-                    summary_index=0,
-                    text=thought.text,
-                ),
-                SummaryPartDone(
-                    item_id=item_id, output_index=at, summary_index=0, part=thought
-                ),
-            ]
-        elif isinstance(item, OutputMessage):
-            said = item.content[0]
-            events = [
-                OutputTextDone(
-                    item_id=item_id, output_index=at, content_index=0, text=said.text
-                ),
-                ContentPartDone(
-                    item_id=item_id, output_index=at, content_index=0, part=said
-                ),
-            ]
-        elif isinstance(item, CustomToolCallOut):
-            fill(item, self._written())
-            events = [
-                CustomInputDelta(item_id=item_id, output_index=at, delta=item.input),
-                CustomInputDone(item_id=item_id, output_index=at, input=item.input),
-            ]
-        elif isinstance(item, LocalShellCallOut):
-            fill(item, self._written())
-        else:
-            events = [
-                ArgumentsDone(
-                    item_id=item_id,
-                    output_index=at,
-                    name=item.name,
-                    arguments=item.arguments,
-                )
-            ]
+            return []
+        events = self._completed(item)
         if not isinstance(item, CustomToolCallOut):
             item.status = status
         return [*events, OutputItemDone(output_index=self._index, item=item)]
+
+    def _completed(self, item: OutputItem) -> list[Event]:
+        """The events that say that what is in `item` is whole."""
+        at: dict[str, Any] = {"item_id": item.id, "output_index": self._index}
+        if isinstance(item, ReasoningItem):
+            thought = item.summary[0]
+            return [
+                SummaryTextDone(**at, summary_index=0, text=thought.text),
+                SummaryPartDone(**at, summary_index=0, part=thought),
+            ]
+        if isinstance(item, OutputMessage):
+            said = item.content[0]
+            return [
+                OutputTextDone(**at, content_index=0, text=said.text),
+                ContentPartDone(**at, content_index=0, part=said),
+            ]
+        if isinstance(item, FunctionCallOut):
+            return [ArgumentsDone(**at, name=item.name, arguments=item.arguments)]
+        fill(item, self._written())
+        if isinstance(item, LocalShellCallOut):
+            return []
+        return [
+            CustomInputDelta(**at, delta=item.input),
+            CustomInputDone(**at, input=item.input),
+        ]
 
     def _written(self) -> str:
         arguments = "".join(self._arguments)
         self._arguments.clear()
         return arguments
 
-    def _end(self, usage: CompletionUsage) -> list[Event]:
-        details = INCOMPLETE.get(self._finish_reason)
+    def _end(self, reason: StopReason, usage: Usage) -> list[Event]:
+        details = INCOMPLETE.get(reason)
         events = self._close("completed" if details is None else "incomplete")
-        self.response.usage = ResponseUsage(
-            input_tokens=usage.prompt_tokens,
-            input_tokens_details=InputTokensDetails(
-                usage.prompt_tokens_details.cached_tokens
-            ),
-            output_tokens=usage.completion_tokens,
-            output_tokens_details=OutputTokensDetails(
-                usage.completion_tokens_details.reasoning_tokens
-            ),
-            total_tokens=usage.total_tokens,
-        )
+        self.response.usage = response_usage(usage)
         self.response.completed_at = int(time.time())
         if details is None:
             self.response.status = "completed"
@@ -386,6 +346,26 @@ class ResponseWire:
         self.response.status = "incomplete"
         self.response.incomplete_details = details
         return [*events, ResponseIncomplete(response=self.response)]
+
+
+def response_usage(usage: Usage) -> ResponseUsage:
+    """OpenAI's token counts for those of the Messages API.
+
+    Anthropic counts what is read from the cache or written to it beside
+    `input_tokens`, OpenAI within them.
+    """
+    cached = usage.cache_read_input_tokens or 0
+    input_tokens = (usage.input_tokens or 0) + cached
+    input_tokens += usage.cache_creation_input_tokens or 0
+    output_tokens = usage.output_tokens or 0
+    details = usage.output_tokens_details or {}
+    return ResponseUsage(
+        input_tokens=input_tokens,
+        input_tokens_details=InputTokensDetails(cached),
+        output_tokens=output_tokens,
+        output_tokens_details=OutputTokensDetails(details.get("thinking_tokens", 0)),
+        total_tokens=input_tokens + output_tokens,
+    )
 
 
 def _id(prefix: str) -> str:

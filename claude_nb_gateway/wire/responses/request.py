@@ -1,40 +1,19 @@
-"""From a request of the Responses API to one for a chat completion. Pure."""
+"""A request of the Responses API: what becomes of its fields, what it asks. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from ...claude_code.turns import ContentBlock, FieldNames
 from ...errors import InvalidRequest, quoted
-from ..chat.types import (
-    AllowedTools,
-    AllowedToolsChoice,
-    AssistantMessage,
-    ChatCompletionRequest,
-    ChatMessage,
-    DeveloperMessage,
-    FileData,
-    FilePart,
-    FunctionName,
-    ImagePart,
-    ImageURL,
-    JSONObjectFormat,
-    JSONSchema,
-    JSONSchemaFormat,
-    NamedToolChoice,
-    Part,
-    RefusalPart,
-    ResponseFormat,
-    StreamOptions,
-    SystemMessage,
-    TextPart,
-    ToolChoice,
-    ToolMessage,
-    UserMessage,
-)
+from ..answer_format import JSON_OBJECT, AnswerFormat, json_schema
+from ..attachments import Images, file_block
+from ..conversation import Message, Reading, checked_limit, read, text_blocks
 from ..fields import MODEL, Fields, Refusal, text_and_path
+from ..tools import ToolChoice, tool_use
 from .socket_types import ResponseCreate
 from .tool_types import (
     AllowedChoice,
@@ -42,15 +21,14 @@ from .tool_types import (
     HostedCallItem,
     LocalShellCallItem,
 )
-from .tools import HOSTED, ClientTools, flat_name, tool_call
+from .tools import HOSTED, ClientTools, earlier_call, flat_name
 from .types import (
-    CustomToolCallOutput,
     FunctionCallItem,
-    FunctionCallOutput,
     InputContent,
     InputFile,
     InputImage,
     InputItem,
+    InputMessage,
     InputReasoning,
     InputText,
     ItemReference,
@@ -62,6 +40,7 @@ from .types import (
     ResponseToolChoice,
     TextConfig,
 )
+from .types import Refusal as RefusalPart
 
 #: What can be asked for in `include` and is there anyway, or changes nothing.
 HARMLESS_INCLUDES = ("reasoning.encrypted_content", "message.input_image.image_url")
@@ -130,20 +109,7 @@ RESPONSE: Fields[ResponseRequest] = Fields(
     },
 )
 
-#: What errors about the chat completion are about here.
-NAMES = (
-    (r"^max_completion_tokens$", "max_output_tokens"),
-    (r"^reasoning_effort$", "reasoning.effort"),
-    (r"^response_format\.json_schema", "text.format"),
-    (r"^response_format", "text.format"),
-    (r"^messages$", "input"),
-    (r"^(tools\[\d+\](?:\.tools\[\d+\])?)\.function", r"\1"),
-    (r"\.image_url\.url$", ".image_url"),
-    (r"\.file\.file_data$", ".file_data"),
-    (r"\.tool_call_id$", ".call_id"),
-    (r"\.tool_calls$", ""),
-    (r"\.tool_calls\[\d+\]\.function\.arguments$", ".arguments"),
-)
+_NAMES = FieldNames(messages="input", answer="text.format")
 
 Item = dict[str, Any]
 
@@ -256,22 +222,22 @@ def items_of(request: ResponseRequest) -> list[Item]:
     ]
 
 
-def chat_request(
+def read_messages(
     request: ResponseRequest,
-    tools: ClientTools,
     before: Sequence[Item],
     items: Sequence[Item],
-) -> tuple[ChatCompletionRequest, list[str]]:
-    """The same request for a chat completion, and what its messages are called here.
+    images: Images,
+) -> list[Message]:
+    """What is said in a conversation.
 
     Parameters
     ----------
-    tools:
-        Those of the request.
     before:
         The items of the conversation that goes on, those of responses included.
     items:
         What is new.
+    images:
+        Takes the images that are to be fetched.
 
     Raises
     ------
@@ -280,42 +246,52 @@ def chat_request(
     """
     named = [("previous_response_id", item) for item in before]
     named += [(f"input[{index}]", item) for index, item in enumerate(items)]
-    messages, paths = _messages(named)
+    messages: list[Message] = []
     if request.instructions:
-        messages.insert(0, SystemMessage(request.instructions))
-        paths.insert(0, "instructions")
-    effort = request.reasoning.effort if request.reasoning else None
-    chat = ChatCompletionRequest(
-        messages=messages,
-        model=request.model,
-        stream=request.stream,
-        stream_options=StreamOptions(include_usage=True),
-        max_completion_tokens=request.max_output_tokens,
-        reasoning_effort=effort,
-        tools=tools.functions,
-        tool_choice=_choice(request.tool_choice),
-        parallel_tool_calls=request.parallel_tool_calls,
-        response_format=_format(request.text),
-    )
-    return chat, paths
-
-
-def _messages(
-    items: Sequence[tuple[str, Item]],
-) -> tuple[list[ChatMessage], list[str]]:
-    messages: list[ChatMessage] = []
-    paths: list[str] = []
-    for path, raw in items:
-        message = _message(_item(raw, path), path)
+        content = text_blocks(request.instructions)
+        messages.append(Message("system", content, "instructions"))
+    for path, raw in named:
+        message = _message(_item(raw, path), path, images)
         if message is None:
             continue
         last = messages[-1] if messages else None
-        if isinstance(message, AssistantMessage) and isinstance(last, AssistantMessage):
-            _join(last, message)
-            continue
-        messages.append(message)
-        paths.append(path)
-    return messages, paths
+        if last is not None and last.role == message.role == "assistant":
+            # In place: an answer may have thousands of calls.
+            last.content += message.content
+            last.calls += message.calls
+        else:
+            messages.append(message)
+    return messages
+
+
+def read_request(
+    request: ResponseRequest,
+    tools: ClientTools,
+    messages: Sequence[Message],
+    images: Images,
+) -> Reading:
+    """What `request` asks, with `tools` of its own, after these `messages`.
+
+    Raises
+    ------
+    InvalidRequest
+        There is no question at the end, or a tool or format cannot be taken.
+    """
+    return read(
+        messages,
+        model=request.model,
+        effort=request.reasoning.effort if request.reasoning else None,
+        max_output_tokens=checked_limit(request.max_output_tokens, "max_output_tokens"),
+        tools=tool_use(
+            tools.functions,
+            _tool_choice(request.tool_choice),
+            one_at_a_time=request.parallel_tool_calls is False,
+            has_results=any(message.role == "tool" for message in messages),
+        ),
+        answer=_answer_format(request.text),
+        images=images.remote,
+        names=_NAMES,
+    )
 
 
 def _item(raw: Item, path: str) -> InputItem:
@@ -328,7 +304,7 @@ def _item(raw: Item, path: str) -> InputItem:
     return item
 
 
-def _message(item: InputItem, path: str) -> ChatMessage | None:
+def _message(item: InputItem, path: str, images: Images) -> Message | None:
     if isinstance(item, InputReasoning | HostedCallItem):
         return None
     if isinstance(item, ItemReference):
@@ -338,85 +314,91 @@ def _message(item: InputItem, path: str) -> ChatMessage | None:
             param=f"{path}.id",
         )
     if isinstance(item, FunctionCallItem | CustomToolCallItem | LocalShellCallItem):
-        return AssistantMessage(tool_calls=[tool_call(item)])
+        return Message("assistant", [], path, [earlier_call(item, path)], path)
+    if isinstance(item, InputMessage):
+        role = "system" if item.role == "developer" else item.role
+        kinds = _MAY_SEND.get(role, _TEXTS)
+        content = _blocks(item.content, f"{path}.content", kinds, images)
+        return Message(role, list(content), path, calls_path=path)
+    call_id = item.call_id
     if isinstance(item, LocalShellCallOutput):
-        call_id = item.call_id or item.id or ""
-        return ToolMessage(call_id, _parts(item.output, f"{path}.output"))
-    if isinstance(item, FunctionCallOutput | CustomToolCallOutput):
-        return ToolMessage(item.call_id, _parts(item.output, f"{path}.output"))
-    parts = _parts(item.content, f"{path}.content")
-    kinds: dict[str, type[Any]] = {
-        "user": UserMessage,
-        "assistant": AssistantMessage,
-        "system": SystemMessage,
-        "developer": DeveloperMessage,
-    }
-    message: ChatMessage = kinds[item.role](parts)
-    return message
+        call_id = call_id or item.id or ""
+    content = _blocks(item.output, f"{path}.output", _RESULTS, images)
+    return Message("tool", list(content), f"{path}.call_id", call_id=call_id or "")
 
 
-def _parts(content: str | list[InputContent], path: str) -> str | list[Part]:
+_TEXTS: tuple[type[Any], ...] = (InputText, OutputText, RefusalPart)
+# The CLI takes text and images from tools, and cannot attach anything elsewhere.
+_RESULTS: tuple[type[Any], ...] = (*_TEXTS, InputImage)
+_MAY_SEND: dict[str, tuple[type[Any], ...]] = {"user": (*_RESULTS, InputFile)}
+
+
+def _blocks(
+    content: str | list[InputContent],
+    path: str,
+    kinds: tuple[type[Any], ...],
+    images: Images,
+) -> Iterator[ContentBlock]:
     if isinstance(content, str):
-        return content
-    return [_part(part, f"{path}[{index}]") for index, part in enumerate(content)]
+        yield from text_blocks(content)
+        return
+    for index, part in enumerate(content):
+        where = f"{path}[{index}]"
+        if not isinstance(part, kinds):
+            allowed = "text and images" if InputImage in kinds else "text"
+            raise InvalidRequest(
+                f"`{where}`: only {allowed} can be sent here.", param=where
+            )
+        yield from _part_blocks(part, where, images)
 
 
-def _part(part: InputContent, path: str) -> Part:
+def _part_blocks(part: InputContent, path: str, images: Images) -> list[ContentBlock]:
     if isinstance(part, InputText | OutputText):
-        return TextPart(part.text)
+        return text_blocks(part.text)
     if isinstance(part, InputImage):
         if part.image_url is None:
             raise InvalidRequest(
                 f"`{path}.image_url` is missing: there is no store of files here.",
                 param=f"{path}.image_url",
             )
-        return ImagePart(ImageURL(part.image_url))
+        return [images.block(part.image_url, f"{path}.image_url")]
     if isinstance(part, InputFile):
         if part.file_url is not None:
             raise InvalidRequest(
                 f"`{path}.file_url`: Files are not fetched: send `file_data`.",
                 param=f"{path}.file_url",
             )
-        return FilePart(FileData(part.file_data, part.filename, part.file_id))
-    return RefusalPart(part.refusal)
+        data = None if part.file_id is not None else part.file_data
+        return [file_block(data, part.filename, f"{path}.file_data")]
+    return text_blocks(part.refusal)
 
 
-def _join(last: AssistantMessage, more: AssistantMessage) -> None:
-    def parts(content: str | list[Part] | None) -> list[Part]:
-        return [TextPart(content)] if isinstance(content, str) else content or []
-
-    # In place: an answer may have thousands of calls.
-    if more.content:
-        last.content = parts(last.content)
-        last.content += parts(more.content)
-    if more.tool_calls:
-        last.tool_calls = last.tool_calls or []
-        last.tool_calls += more.tool_calls
-
-
-def _choice(choice: ResponseToolChoice | None) -> ToolChoice | None:
+def _tool_choice(choice: ResponseToolChoice | None) -> ToolChoice:
     if choice is None or isinstance(choice, str):
-        return choice
+        return ToolChoice(choice or "auto")
     if isinstance(choice, AllowedChoice):
         # Those that are left out are allowed to no effect.
-        named = [
-            _named(tool) for tool in choice.tools if tool.get("type") not in HOSTED
-        ]
-        return AllowedToolsChoice(AllowedTools(choice.mode, named))
-    return NamedToolChoice(FunctionName(choice.name))
+        names = [_name(tool) for tool in choice.tools if tool.get("type") not in HOSTED]
+        required = choice.mode == "required"
+        return ToolChoice("allowed", tuple(names), required=required)
+    return ToolChoice("named", (choice.name,))
 
 
-def _named(tool: Item) -> NamedToolChoice:
+def _name(tool: Item) -> str:
     name = tool.get("name") or tool.get("type") or ""
-    return NamedToolChoice(FunctionName(flat_name(str(name), tool.get("namespace"))))
+    return flat_name(str(name), tool.get("namespace"))
 
 
-def _format(text: TextConfig | None) -> ResponseFormat | None:
+def _answer_format(text: TextConfig | None) -> AnswerFormat:
     wanted = text.format if text is not None else None
     if isinstance(wanted, JSONObject):
-        return JSONObjectFormat()
+        return JSON_OBJECT
     if isinstance(wanted, JSONSchemaText):
-        return JSONSchemaFormat(
-            JSONSchema(wanted.name, wanted.schema, wanted.description, wanted.strict)
+        return json_schema(
+            wanted.schema,
+            "text.format.schema",
+            strict=wanted.strict,
+            name=wanted.name,
+            description=wanted.description,
         )
-    return None
+    return AnswerFormat()

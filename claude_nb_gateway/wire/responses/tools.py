@@ -7,7 +7,6 @@ client's shell one with a command, and what a namespace holds gets its name in f
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +16,9 @@ from msgspec import UNSET
 
 from ...claude_code.surrogates import mended_json
 from ...errors import InvalidRequest, quoted
-from ..chat.types import FunctionCall, FunctionDefinition, FunctionTool, ToolCall
+from ..calls import Call
 from ..fields import text_and_path
+from ..tools import FunctionDefinition
 from .tool_types import (
     CustomTool,
     CustomToolCallItem,
@@ -96,16 +96,10 @@ class ClientTools:
     them, `left_out` the paths of those that nobody runs here.
     """
 
-    functions: list[FunctionTool] = field(default_factory=list)
+    functions: list[FunctionDefinition] = field(default_factory=list)
     told: list[ClientTool] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    _paths: list[str] = field(default_factory=list)
     _calls: dict[str, _Call] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[tuple[str, Callable[[re.Match[str]], str]], ...]:
-        """What errors about the functions are about, for `named_as`."""
-        return ((r"^tools\[(\d+)\]", lambda found: self._paths[int(found[1])]),)
 
     def begin(
         self, call_id: str, function: str, new_id: Callable[[str], str]
@@ -131,18 +125,21 @@ class ClientTools:
                 self.add(_read(raw, inner, ("function", "custom")), inner, tool.name)
             return
         if isinstance(tool, LocalShellTool):
-            call, function = _Call(LOCAL_SHELL), _shell()
+            call, function = _Call(LOCAL_SHELL), _shell(path)
         elif isinstance(tool, CustomTool):
-            call, function = _Call("custom", tool.name, namespace), _custom(tool)
+            call = _Call("custom", tool.name, namespace)
+            function = _custom(tool, path, namespace)
         else:
             call = _Call("function", tool.name, namespace)
             function = FunctionDefinition(
-                tool.name, tool.description, tool.parameters, tool.strict
+                _function_name(tool.name, namespace),
+                tool.description,
+                tool.parameters,
+                tool.strict,
+                path,
+                f"{path}.parameters",
             )
-        if function.name:
-            function.name = flat_name(function.name, namespace)
-        self.functions.append(FunctionTool(function))
-        self._paths.append(path)
+        self.functions.append(function)
         self._calls[function.name] = call
 
 
@@ -171,18 +168,22 @@ def flat_name(name: str, namespace: str | None) -> str:
     return f"{namespace}__{name}" if namespace else name
 
 
-def tool_call(item: CallItem) -> ToolCall:
-    """A call that was said before, as one of a function."""
+def _function_name(name: str, namespace: str | None) -> str:
+    # What has no name is refused later, by its path.
+    return flat_name(name, namespace) if name else ""
+
+
+def earlier_call(item: CallItem, path: str) -> Call:
+    """A call that was said before in the item at `path`, as one of a function."""
     if isinstance(item, LocalShellCallItem):
         action = {name: value for name, value in item.action.items() if value}
         action.pop("type", None)
         call_id = item.call_id or item.id or ""
-        return _call(call_id, LOCAL_SHELL, json.dumps(action, ensure_ascii=False))
+        return Call(call_id, LOCAL_SHELL, action, f"{path}.action")
     name = flat_name(item.name, item.namespace)
     if isinstance(item, CustomToolCallItem):
-        arguments = json.dumps({"input": item.input}, ensure_ascii=False)
-        return _call(item.call_id, name, arguments)
-    return _call(item.call_id, name, item.arguments)
+        return Call(item.call_id, name, {"input": item.input}, f"{path}.input")
+    return Call(item.call_id, name, item.arguments, f"{path}.arguments")
 
 
 def fill(item: CustomToolCallOut | LocalShellCallOut, arguments: str) -> None:
@@ -197,10 +198,6 @@ def fill(item: CustomToolCallOut | LocalShellCallOut, arguments: str) -> None:
         item.action = msgspec.convert({"type": "exec", **action}, ExecAction)
     except msgspec.ValidationError:
         item.action = ExecAction(command=[], env={})
-
-
-def _call(call_id: str, name: str, arguments: str) -> ToolCall:
-    return ToolCall(id=call_id, function=FunctionCall(name, arguments))
 
 
 def _parsed(arguments: str) -> Mapping[str, Any]:
@@ -228,7 +225,7 @@ def _read(raw: Json, path: str, kinds: Sequence[str]) -> ClientTool:
     return tool
 
 
-def _custom(tool: CustomTool) -> FunctionDefinition:
+def _custom(tool: CustomTool, path: str, namespace: str | None) -> FunctionDefinition:
     words = [tool.description or "", _TEXT]
     if tool.format is not None and tool.format.get("type") == "grammar":
         words.append(
@@ -238,8 +235,9 @@ def _custom(tool: CustomTool) -> FunctionDefinition:
             )
         )
     description = "\n\n".join(filter(None, words))
-    return FunctionDefinition(tool.name, description, _TEXT_SCHEMA, strict=True)
+    name = _function_name(tool.name, namespace)
+    return FunctionDefinition(name, description, _TEXT_SCHEMA, True, path, path)
 
 
-def _shell() -> FunctionDefinition:
-    return FunctionDefinition(LOCAL_SHELL, _COMMAND, _COMMAND_SCHEMA, strict=True)
+def _shell(path: str) -> FunctionDefinition:
+    return FunctionDefinition(LOCAL_SHELL, _COMMAND, _COMMAND_SCHEMA, True, path, path)

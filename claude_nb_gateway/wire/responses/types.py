@@ -10,8 +10,14 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from ..chat.types import ReasoningEffort
-from ..fields import Name, PathText, Penalty, Share, Temperature
+from ..fields import (
+    Name,
+    PathText,
+    Penalty,
+    ReasoningEffort,
+    Share,
+    Temperature,
+)
 from .tool_types import (
     AllowedChoice,
     CustomChoice,
@@ -193,9 +199,9 @@ class ResponseStreamOptions(Struct):
 class ResponseRequest(Struct):
     """The body of `POST /v1/responses`.
 
-    What becomes of each field is said in `openai.response_request`. The items of
+    What becomes of each field is said in `wire.responses.request`. The items of
     `input` are `InputItem`, of which a message may leave its type out; what tools
-    there may be, `openai.response_tools` says.
+    there may be, `wire.responses.tools` says.
     """
 
     input: str | list[dict[str, Any]] | None = None

@@ -10,10 +10,10 @@ import base64
 import binascii
 import mimetypes
 import re
+from dataclasses import dataclass
 
-from ...claude_code.turns import ContentBlock
-from ...errors import InvalidRequest
-from .types import FileData
+from ..claude_code.turns import ContentBlock
+from ..errors import InvalidRequest
 
 #: How a file of each type begins; what clients say of the type is often wrong.
 _IMAGE_MAGIC = {
@@ -39,9 +39,57 @@ _DATA_URI = re.compile(
 )
 
 
-def is_remote(url: str) -> bool:
-    """Whether `url` would have to be fetched."""
-    return url[:8].lower().startswith(("http://", "https://"))
+@dataclass(frozen=True)
+class RemoteImage:
+    """An image that is still to be fetched.
+
+    Parameters
+    ----------
+    path:
+        The field with its address, for errors.
+    block:
+        The block that stands for it in the conversation, with the address as its
+        source.
+    """
+
+    path: str
+    block: ContentBlock
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return str(self.block["source"]["url"])
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the block has the image itself by now."""
+        return bool(self.block["source"]["type"] == "base64")
+
+    def fill(self, content: bytes, media_type: str) -> None:
+        """Put the image itself in the place of its address."""
+        data = base64.b64encode(content).decode()
+        self.block["source"] = _source(media_type, data)
+
+
+class Images:
+    """Makes the blocks of a request's images; `remote` are those to be fetched."""
+
+    def __init__(self) -> None:
+        self.remote: list[RemoteImage] = []
+
+    def block(self, url: str, path: str) -> ContentBlock:
+        """The image at `url`, a data URI or an address; `path` names the field.
+
+        Raises
+        ------
+        InvalidRequest
+            See `image_block`.
+        """
+        if url[:8].lower().startswith(("http://", "https://")):
+            block = {"type": "image", "source": {"type": "url", "url": url}}
+            self.remote.append(RemoteImage(path, block))
+            return block
+        return image_block(url, path)
 
 
 def image_block(url: str, path: str) -> ContentBlock:
@@ -52,13 +100,6 @@ def image_block(url: str, path: str) -> ContentBlock:
     InvalidRequest
         It is none, or none that the model takes; `path` names the field.
     """
-    if is_remote(url):
-        raise InvalidRequest(
-            f"`{path}`: This gateway fetches no remote images. Send a data URI, "
-            "`data:image/png;base64,…`, or set ImageFetcher.enabled on the server.",
-            param=path,
-            code="invalid_image_url",
-        )
     match = _data_uri(url)
     if match is None:
         raise InvalidRequest(
@@ -76,8 +117,11 @@ def image_block(url: str, path: str) -> ContentBlock:
             code="invalid_image_format",
         )
     _check_size(len(content), MOST_IMAGE_BYTES, path, "image_too_large")
-    source = {"type": "base64", "media_type": media_type, "data": data}
-    return {"type": "image", "source": source}
+    return {"type": "image", "source": _source(media_type, data)}
+
+
+def _source(media_type: str, data: str) -> ContentBlock:
+    return {"type": "base64", "media_type": media_type, "data": data}
 
 
 def image_type(content: bytes) -> str | None:
@@ -88,35 +132,43 @@ def image_type(content: bytes) -> str | None:
     return None
 
 
-def file_block(file: FileData, path: str) -> ContentBlock:
-    """The document that a file part brings: a PDF, or text.
+def file_block(data: str | None, name: str | None, path: str) -> ContentBlock:
+    """The document of a file: a PDF, or text.
+
+    Parameters
+    ----------
+    data:
+        The file in base64, as a data URI or alone; None where there is none.
+    name:
+        The file's name.
+    path:
+        The field with `data`, for errors.
 
     Raises
     ------
     InvalidRequest
-        It brings none, or one of another type; `path` names the part.
+        There is none, or one of another type.
     """
-    if file.file_id is not None or file.file_data is None:
+    if data is None:
         raise InvalidRequest(
-            f"`{path}.file_data`: There is no store of files here: send the file "
-            "itself, as a data URI.",
-            param=f"{path}.file_data",
+            f"`{path}`: There is no store of files here: send the file itself, as a "
+            "data URI.",
+            param=path,
         )
-    path = f"{path}.file_data"
-    match = _data_uri(file.file_data)
-    data = file.file_data[match.end() :] if match else file.file_data
-    guessed, _ = mimetypes.guess_type(file.filename or "")
+    match = _data_uri(data)
+    data = data[match.end() :] if match else data
+    guessed, _ = mimetypes.guess_type(name or "")
     media_type = (match["type"].lower() if match else "") or guessed or ""
     content = _decoded(data, path, "invalid_file")
     if content.startswith(b"%PDF-"):
         _check_size(len(content), MOST_PDF_BYTES, path, "file_too_large")
-        source = {"type": "base64", "media_type": PDF, "data": data}
+        source = _source(PDF, data)
     else:
         text = _text_in(content, media_type, path)
         source = {"type": "text", "media_type": "text/plain", "data": text}
     block: ContentBlock = {"type": "document", "source": source}
-    if file.filename:
-        block["title"] = file.filename
+    if name:
+        block["title"] = name
     return block
 
 

@@ -1,6 +1,6 @@
-"""From calls and their results in a history to those that the CLI takes. Pure.
+"""The calls of functions in a history, and their results, as the CLI takes them. Pure.
 
-Clients use ids again, or empty ones; the CLI drops a call whose id it has seen before,
+Clients use ids again, or empty ones. The CLI drops a call whose id it has seen before,
 and its result. So here each call has an id of its own.
 """
 
@@ -10,17 +10,38 @@ import hashlib
 import re
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from ...claude_code.tools import AGAIN, name_for_cli, parsed_input
-from ...claude_code.turns import ContentBlock
-from ...errors import InvalidRequest, quoted
-from ..fields import check_depth, too_deep
-from .types import ToolCall
+from ..claude_code.tools import AGAIN, name_for_cli, parsed_input
+from ..claude_code.turns import ContentBlock
+from ..errors import InvalidRequest, quoted
+from .fields import check_depth, too_deep
 
 # What the Messages API takes as the id of a call.
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 _MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that the model made before.
+
+    Parameters
+    ----------
+    id, name:
+        As the client has them.
+    arguments:
+        JSON as text, or what it stands for.
+    path:
+        The field with the arguments, for errors.
+    """
+
+    id: str
+    name: str
+    arguments: str | dict[str, Any]
+    path: str
 
 
 class CallIds:
@@ -61,14 +82,11 @@ class Calls:
     ids:
         Those of all calls of the conversation.
     path:
-        The name of the message, for errors.
+        The field that the calls are in, for errors.
     """
 
-    def __init__(self, calls: Sequence[ToolCall], ids: CallIds, path: str) -> None:
-        self.blocks: list[ContentBlock] = [
-            _tool_use(call, ids, f"{path}.tool_calls[{index}]")
-            for index, call in enumerate(calls)
-        ]
+    def __init__(self, calls: Sequence[Call], ids: CallIds, path: str) -> None:
+        self.blocks: list[ContentBlock] = [_tool_use(call, ids) for call in calls]
         self._path = path
         self._results: list[ContentBlock | None] = [None] * len(calls)
         self._awaited: defaultdict[str, deque[int]] = defaultdict(deque)
@@ -78,7 +96,7 @@ class Calls:
     def add_result(
         self, client_id: str, content: list[ContentBlock], *, failed: bool, path: str
     ) -> None:
-        """Take the result, from the message at `path`, of the call with this id.
+        """Take the result of the call with this id, which the field `path` names.
 
         Of several with the same id it is the first that still waits.
 
@@ -90,9 +108,9 @@ class Calls:
         awaited = self._awaited.get(client_id)
         if not awaited:
             raise InvalidRequest(
-                f"`{path}.tool_call_id`: no call {quoted(client_id)} of the "
-                "assistant's message before it waits for a result.",
-                param=f"{path}.tool_call_id",
+                f"`{path}`: no call {quoted(client_id)} of the assistant's message "
+                "before it waits for a result.",
+                param=path,
             )
         position = awaited.popleft()
         block: ContentBlock = {
@@ -114,24 +132,25 @@ class Calls:
         if missing:
             more = ", …" if len(missing) > _MOST_NAMED else ""
             raise InvalidRequest(
-                f"`{self._path}.tool_calls`: each call must be answered by a tool "
-                "message right after it. Without an answer: "
-                f"{', '.join(missing[:_MOST_NAMED])}{more}.",
-                param=f"{self._path}.tool_calls",
+                f"`{self._path}`: each call must be answered by a tool message right "
+                f"after it. Without an answer: {', '.join(missing[:_MOST_NAMED])}"
+                f"{more}.",
+                param=self._path,
             )
         return [result for result in self._results if result is not None]
 
 
-def _tool_use(call: ToolCall, ids: CallIds, path: str) -> ContentBlock:
-    where = f"{path}.function.arguments"
-    try:
-        arguments = parsed_input(call.function.arguments)
-    except RecursionError:
-        raise too_deep(where) from None
-    check_depth(arguments, where)
+def _tool_use(call: Call, ids: CallIds) -> ContentBlock:
+    arguments: Any = call.arguments
+    if isinstance(arguments, str):
+        try:
+            arguments = parsed_input(arguments)
+        except RecursionError:
+            raise too_deep(call.path) from None
+    check_depth(arguments, call.path)
     return {
         "type": "tool_use",
         "id": ids.next(call.id),
-        "name": name_for_cli(call.function.name),
+        "name": name_for_cli(call.name),
         "input": arguments,
     }

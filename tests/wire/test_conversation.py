@@ -4,16 +4,18 @@ import msgspec
 import pytest
 
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.wire.chat.conversation import conversation_of
-from claude_nb_gateway.wire.chat.request import CHAT_COMPLETION, decode_request
+from claude_nb_gateway.wire.chat.request import (
+    CHAT_COMPLETION,
+    decode_request,
+    read_request,
+)
 
 PNG = "data:image/png;base64,iVBORw0KGgoAAAAA"
 
 
 def conversation(*messages, **options):
     body = {"model": "sonnet", "messages": list(messages), **options}
-    paths = [f"messages[{index}]" for index in range(len(messages))]
-    return conversation_of(decode_request(msgspec.json.encode(body)), "me", paths)
+    return read_request(decode_request(msgspec.json.encode(body))).conversation
 
 
 def message(role, content):
@@ -108,7 +110,6 @@ def test_what_cannot_be_said_names_its_field(messages, param):
 @pytest.mark.parametrize(
     "url",
     [
-        "https://example.org/cat.png",
         "data:image/svg+xml;base64,AAAA",
         "data:image/png;base64,???",
         "data:image/png,plain",

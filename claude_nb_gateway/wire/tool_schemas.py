@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...errors import InvalidRequest, quoted
+from ..errors import InvalidRequest, quoted
 
 Json = dict[str, Any]
 

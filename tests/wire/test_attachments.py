@@ -5,12 +5,12 @@ import base64
 import pytest
 
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.wire.chat.attachments import (
+from claude_nb_gateway.wire.attachments import (
     MOST_IMAGE_BYTES,
+    Images,
     file_block,
     image_block,
 )
-from claude_nb_gateway.wire.chat.types import FileData
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
@@ -54,7 +54,7 @@ def test_images_that_cannot_be_sent_are_refused(url, code):
 
 
 def test_pdf_is_a_document():
-    block = file_block(FileData(uri(b"%PDF-1.7 x", "application/pdf"), "a.pdf"), "f")
+    block = file_block(uri(b"%PDF-1.7 x", "application/pdf"), "a.pdf", "f")
     assert block["source"]["media_type"] == "application/pdf"
     assert block["title"] == "a.pdf"
 
@@ -68,7 +68,7 @@ def test_pdf_is_a_document():
     ],
 )
 def test_text_is_a_document(data, name):
-    source = file_block(FileData(data, name), "f")["source"]
+    source = file_block(data, name, "f")["source"]
     assert source == {
         "type": "text",
         "media_type": "text/plain",
@@ -77,17 +77,28 @@ def test_text_is_a_document(data, name):
 
 
 @pytest.mark.parametrize(
-    "file",
+    ("data", "name"),
     [
-        FileData(file_id="file-1"),
-        FileData(),
-        FileData("???"),
-        FileData(uri(b"PK\x03\x04", "application/zip"), "a.zip"),
-        FileData(uri(b"\xff\xfe", "text/plain")),
-        FileData(uri(b"  ", "text/plain")),
+        (None, None),
+        ("???", None),
+        (uri(b"PK\x03\x04", "application/zip"), "a.zip"),
+        (uri(b"\xff\xfe", "text/plain"), None),
+        (uri(b"  ", "text/plain"), None),
     ],
 )
-def test_other_files_are_refused(file):
+def test_other_files_are_refused(data, name):
     with pytest.raises(InvalidRequest) as error:
-        file_block(file, "part.file")
-    assert error.value.param == "part.file.file_data"
+        file_block(data, name, "part.file_data")
+    assert error.value.param == "part.file_data"
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x.png", "HTTPS://example.org/x"])
+def test_remote_images_are_kept_to_be_fetched(url):
+    images = Images()
+    block = images.block(url, "field")
+    (remote,) = images.remote
+    assert (remote.path, remote.url, remote.is_fetched) == ("field", url, False)
+    remote.fill(PNG, "image/png")
+    assert remote.is_fetched
+    assert block["source"]["media_type"] == "image/png"
+    assert base64.b64decode(block["source"]["data"]) == PNG

@@ -4,7 +4,7 @@ import pytest
 
 from claude_nb_gateway.claude_code.property_names import with_legal_names
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.wire.chat.tool_schemas import MOST_SUBSCHEMAS, SchemaMender
+from claude_nb_gateway.wire.tool_schemas import MOST_SUBSCHEMAS, SchemaMender
 
 TEXT = {"type": "string"}
 

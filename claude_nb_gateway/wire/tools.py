@@ -1,0 +1,221 @@
+"""From the functions of a request to the CLI's tools, and to the rules of their use.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from ..claude_code.property_names import with_legal_names
+from ..claude_code.tools import name_for_cli
+from ..claude_code.turns import CallRule, Tool
+from ..errors import InvalidRequest, quoted
+from .dialects import check_bounds, check_references, for_tool, in_newest_form
+from .tool_schemas import SchemaMender
+
+# Ten times as many as OpenAI takes and more: no client that means well has so many.
+MOST_TOOLS = 2_000
+
+_NOT_IN_WORDS = "An answer without that call is wrong, whatever it says."
+
+
+@dataclass(frozen=True)
+class FunctionDefinition:
+    """A function that the model may call, as the client describes it.
+
+    Parameters
+    ----------
+    schema:
+        The JSON schema of the arguments.
+    path:
+        The function's field in the request, for errors.
+    schema_path:
+        The same of the schema.
+    """
+
+    name: str
+    description: str | None
+    schema: dict[str, Any] | None
+    strict: bool | None
+    path: str
+    schema_path: str
+
+
+@dataclass(frozen=True)
+class ToolChoice:
+    """Which functions the model may or must call.
+
+    With ``named`` it must call the one in `names`, with ``allowed`` it may call those
+    and no others, and must call one if `required`.
+    """
+
+    kind: Literal["auto", "none", "required", "named", "allowed"] = "auto"
+    names: tuple[str, ...] = ()
+    required: bool = False
+
+    @property
+    def requires_call(self) -> bool:
+        """Whether an answer without a call is wrong."""
+        return self.required or self.kind in ("required", "named")
+
+    def chosen(self, default: Collection[str] = ()) -> Collection[str]:
+        """The functions that it names, `default` where it names none at all."""
+        return self.names if self.kind in ("named", "allowed") else default
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """The tools of a request, and what it asks of their use.
+
+    Parameters
+    ----------
+    tools:
+        What the model is given.
+    rule:
+        What is asked of the answer's calls; None for nothing.
+    fields:
+        The field with the schema of each tool.
+    checked:
+        The schemas that arguments are checked against: the field of each, and it as
+        text.
+    left_out:
+        The fields, keywords of schemas, that the tools are without.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    rule: CallRule | None = None
+    fields: tuple[str, ...] = ()
+    checked: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def tool_use(
+    functions: Sequence[FunctionDefinition],
+    choice: ToolChoice,
+    *,
+    one_at_a_time: bool = False,
+    has_results: bool = False,
+) -> ToolUse:
+    """The tools that stand for `functions`, used as `choice` says.
+
+    Where the conversation `has_results` of calls the Messages API wants the tools also
+    if none may be called.
+
+    Raises
+    ------
+    InvalidRequest
+        Two functions have one name, one has no name, a schema is none of an object,
+        or `choice` names a function that is not there.
+    """
+    if len(functions) > MOST_TOOLS:
+        raise InvalidRequest(
+            f"`tools`: there are more than {MOST_TOOLS}: send fewer.", param="tools"
+        )
+    mender = SchemaMender()
+    made = [_tool(function, mender) for function in functions]
+    _check_names(functions, choice)
+    checked = tuple(
+        (function.schema_path, text)
+        for function, (_, text) in zip(functions, made, strict=True)
+        if function.strict
+    )
+    if choice.kind == "none" and not has_results:
+        return ToolUse(checked=checked)
+    tools = tuple(tool for tool, _ in made)
+    strict = {
+        name_for_cli(tool.name): text
+        for function, (tool, text) in zip(functions, made, strict=True)
+        if function.strict
+    }
+    return ToolUse(
+        tools,
+        _rule(choice, strict, one_at_a_time=one_at_a_time) if tools else None,
+        tuple(function.schema_path for function in functions),
+        checked,
+        tuple(
+            f"{function.schema_path}.{keyword}"
+            for function, tool in zip(functions, tools, strict=True)
+            for keyword in tool.left_out
+        ),
+    )
+
+
+def _check_names(functions: Sequence[FunctionDefinition], choice: ToolChoice) -> None:
+    names: set[str] = set()
+    for function in functions:
+        if function.name in names:
+            raise InvalidRequest(
+                f"`{function.path}.name`: {quoted(function.name)} is there already.",
+                param=f"{function.path}.name",
+            )
+        names.add(function.name)
+    for name in choice.chosen():
+        if name not in names:
+            raise InvalidRequest(
+                f"`tool_choice`: there is no {quoted(name)} among `tools`.",
+                param="tool_choice",
+            )
+    if choice.requires_call and not (names and choice.chosen(names)):
+        raise InvalidRequest(
+            "`tool_choice` requires a call: send `tools`.", param="tool_choice"
+        )
+
+
+def _rule(
+    choice: ToolChoice, strict: dict[str, str], *, one_at_a_time: bool
+) -> CallRule | None:
+    if choice.kind == "auto" and not one_at_a_time and not strict:
+        return None
+    words = []
+    allowed = None
+    if choice.kind == "allowed":
+        names = [name_for_cli(name) for name in choice.names]
+        allowed = frozenset(names)
+        words.append(f"You must call no tools but these: {', '.join(names) or 'none'}.")
+        if choice.required:
+            words.append(f"You must call one of them. {_NOT_IN_WORDS}")
+    elif choice.kind == "named":
+        (name,) = map(name_for_cli, choice.names)
+        allowed = frozenset({name})
+        words.append(f"You must call the tool {name}, and no other. {_NOT_IN_WORDS}")
+    elif choice.kind == "required":
+        words.append(f"You must call one of the tools. {_NOT_IN_WORDS}")
+    elif choice.kind == "none":
+        allowed = frozenset()
+        words.append("You must not call any tool: answer in words.")
+    if one_at_a_time and allowed != frozenset():
+        words.append("You must call only one tool at a time, and wait for its result.")
+    if strict and allowed != frozenset():
+        words.append("The arguments of each call must match the tool's schema.")
+    return CallRule(
+        " ".join(words), allowed, choice.requires_call, one_at_a_time, strict
+    )
+
+
+def _tool(function: FunctionDefinition, mender: SchemaMender) -> tuple[Tool, str]:
+    """The tool, and the whole schema of its arguments as text."""
+    if not function.name:
+        raise InvalidRequest(
+            f"`{function.path}.name` is empty.", param=f"{function.path}.name"
+        )
+    where = function.schema_path
+    sent = function.schema or {"properties": {}}
+    check_bounds(sent, where)
+    schema = in_newest_form(mender.mended(sent, function.name, where))
+    if function.strict:
+        check_references(schema, where)
+    flat, left_out = for_tool(schema)
+    shown, renamed = with_legal_names(flat)
+    description = function.description or ""
+    tool = Tool(function.name, description, _text_of(shown), renamed, left_out)
+    # What strict calls are checked against is what was meant.
+    return tool, _text_of(schema)
+
+
+def _text_of(schema: dict[str, Any]) -> str:
+    return msgspec.json.encode(schema).decode()
