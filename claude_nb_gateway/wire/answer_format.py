@@ -50,6 +50,9 @@ class AnswerFormat:
     prompt: tuple[str, ...] = ()
 
 
+#: The answer is text.
+TEXT = AnswerFormat()
+
 #: The answer is one JSON object, whatever is in it.
 JSON_OBJECT = AnswerFormat(
     rule=AnswerRule(_JSON_ALONE.format(what="object"), '{"type":"object"}')

@@ -19,14 +19,17 @@ from ..claude_code.turns import (
     Turn,
 )
 from ..errors import InvalidRequest
-from .answer_format import AnswerFormat
+from .answer_format import TEXT, AnswerFormat
 from .attachments import RemoteImage
 from .calls import Call, CallIds, Calls
-from .tools import ToolUse
+from .tools import NO_TOOLS, ToolUse
 
 #: What is asked where the conversation ends with words of the assistant's. The model's
 #: API has no other way to have them gone on with.
 GO_ON = "Go on from exactly where your last message ends, and repeat nothing of it."
+
+#: What chat completions call their fields.
+CHAT_NAMES = FieldNames()
 
 # OpenAI's levels and Claude Code's differ at the low end only.
 _EFFORTS = {"none": "low", "minimal": "low"}
@@ -89,45 +92,32 @@ def read(
     model: str | None,
     effort: str | None = None,
     max_output_tokens: int | None = None,
-    tools: ToolUse | None = None,
-    answer: AnswerFormat | None = None,
+    tools: ToolUse = NO_TOOLS,
+    answer: AnswerFormat = TEXT,
     stop: Sequence[str] = (),
     images: Sequence[RemoteImage] = (),
-    names: FieldNames | None = None,
+    names: FieldNames = CHAT_NAMES,
 ) -> Reading:
     """The conversation that a request asks to be continued.
 
-    System messages at the start make the system prompt. Later ones keep their place, as
-    text of the user's turn: Claude Code has no other way to say something to the model
-    in mid-conversation. Neighbouring messages of the user make one turn of several
-    blocks; empty messages make none. The results of calls begin the user's turn, in the
-    order of the calls.
+    System messages at the start make the system prompt; see `_turns` for the others.
 
     Raises
     ------
     InvalidRequest
         There is no question, or calls and results do not fit each other.
     """
-    tools, answer = tools or ToolUse(), answer or AnswerFormat()
-    names = replace(names or FieldNames(), tools=tools.fields)
-    opening = _opening_length(messages)
-    system = [block["text"] for m in messages[:opening] for block in m.content]
-    turns = _turns(messages[opening:])
+    count = _leading_system_messages(messages)
+    system = [block["text"] for m in messages[:count] for block in m.content]
+    turns = _turns(messages[count:])
     if not turns:
         raise InvalidRequest(
             f"`{names.messages}` has no content.", param=names.messages
         )
     if turns[-1].role == "assistant":
         turns.append(Turn("user", [text_block(GO_ON)]))
-    words = [*answer.prompt, *([tools.rule.words] if tools.rule else [])]
     conversation = Conversation(
-        Opening(
-            model=model,
-            system=(*system, *words),
-            effort=_EFFORTS.get(effort, effort) if effort else None,
-            tools=tools.tools,
-            schema=answer.schema,
-        ),
+        _opening(model, effort, system, tools, answer),
         history=tuple(turns[:-1]),
         question=turns[-1].content,
         max_output_tokens=max_output_tokens,
@@ -136,7 +126,7 @@ def read(
         left_out=(*answer.left_out, *tools.left_out),
         prompt=tuple(system),
         stop=tuple(stop),
-        names=names,
+        names=replace(names, tools=tools.fields),
     )
     return Reading(conversation, images, [*answer.checked, *tools.checked])
 
@@ -158,7 +148,31 @@ def checked_limit(limit: int | None, field: str) -> int | None:
     return limit
 
 
+def _opening(
+    model: str | None,
+    effort: str | None,
+    system: Sequence[str],
+    tools: ToolUse,
+    answer: AnswerFormat,
+) -> Opening:
+    rules = (*answer.prompt, *([tools.rule.words] if tools.rule else []))
+    return Opening(
+        model,
+        (*system, *rules),
+        _EFFORTS.get(effort, effort) if effort else None,
+        tools=tools.tools,
+        schema=answer.schema,
+    )
+
+
 def _turns(messages: Sequence[Message]) -> list[Turn]:
+    """The turns that `messages` make.
+
+    System messages keep their place, as text of the user's turn: Claude Code has no
+    other way to say something to the model in mid-conversation. Neighbouring messages
+    of the user make one turn of several blocks; empty messages make none. The results
+    of calls begin the user's turn, in the order of the calls.
+    """
     turns: list[Turn] = []
     ids = CallIds()
     calls = Calls((), ids, "")
@@ -186,7 +200,7 @@ def _add(turns: list[Turn], role: Role, content: list[ContentBlock]) -> None:
         turns.append(Turn(role, content))
 
 
-def _opening_length(messages: Sequence[Message]) -> int:
+def _leading_system_messages(messages: Sequence[Message]) -> int:
     length = 0
     for message in messages:
         if message.role != "system":

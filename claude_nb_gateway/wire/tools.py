@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -94,6 +94,10 @@ class ToolUse:
     left_out: tuple[str, ...] = ()
 
 
+#: What a request without tools says of them.
+NO_TOOLS = ToolUse()
+
+
 def tool_use(
     functions: Sequence[FunctionDefinition],
     choice: ToolChoice,
@@ -119,30 +123,34 @@ def tool_use(
     mender = SchemaMender()
     made = [_tool(function, mender) for function in functions]
     _check_names(functions, choice)
-    checked = tuple(
-        (function.schema_path, text)
-        for function, (_, text) in zip(functions, made, strict=True)
-        if function.strict
-    )
+    pairs = list(zip(functions, made, strict=True))
+    strict = [(function, tool) for function, tool in pairs if function.strict]
+    checked = tuple((function.schema_path, tool.checked) for function, tool in strict)
     if choice.kind == "none" and not has_results:
         return ToolUse(checked=checked)
-    tools = tuple(tool for tool, _ in made)
-    strict = {
-        name_for_cli(tool.name): text
-        for function, (tool, text) in zip(functions, made, strict=True)
-        if function.strict
-    }
+    schemas = {name_for_cli(function.name): tool.checked for function, tool in strict}
     return ToolUse(
-        tools,
-        _rule(choice, strict, one_at_a_time=one_at_a_time) if tools else None,
+        tuple(each.tool for each in made),
+        _rule(choice, schemas, one_at_a_time=one_at_a_time) if made else None,
         tuple(function.schema_path for function in functions),
         checked,
-        tuple(
-            f"{function.schema_path}.{keyword}"
-            for function, tool in zip(functions, tools, strict=True)
-            for keyword in tool.left_out
-        ),
+        _left_out(pairs),
     )
+
+
+def _left_out(pairs: Sequence[tuple[FunctionDefinition, _Made]]) -> tuple[str, ...]:
+    return tuple(
+        f"{function.schema_path}.{keyword}"
+        for function, made in pairs
+        for keyword in made.tool.left_out
+    )
+
+
+class _Made(NamedTuple):
+    """A tool, and the whole schema of its arguments as text, for strict calls."""
+
+    tool: Tool
+    checked: str
 
 
 def _check_names(functions: Sequence[FunctionDefinition], choice: ToolChoice) -> None:
@@ -197,8 +205,7 @@ def _rule(
     )
 
 
-def _tool(function: FunctionDefinition, mender: SchemaMender) -> tuple[Tool, str]:
-    """The tool, and the whole schema of its arguments as text."""
+def _tool(function: FunctionDefinition, mender: SchemaMender) -> _Made:
     if not function.name:
         raise InvalidRequest(
             f"`{function.path}.name` is empty.", param=f"{function.path}.name"
@@ -214,7 +221,7 @@ def _tool(function: FunctionDefinition, mender: SchemaMender) -> tuple[Tool, str
     description = function.description or ""
     tool = Tool(function.name, description, _text_of(shown), renamed, left_out)
     # What strict calls are checked against is what was meant.
-    return tool, _text_of(schema)
+    return _Made(tool, _text_of(schema))
 
 
 def _text_of(schema: dict[str, Any]) -> str:

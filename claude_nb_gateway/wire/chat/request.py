@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...claude_code.turns import ContentBlock
 from ...errors import InvalidRequest
-from ..answer_format import JSON_OBJECT, AnswerFormat, json_schema
+from ..answer_format import JSON_OBJECT, TEXT, AnswerFormat, json_schema
 from ..attachments import Images, file_block
 from ..calls import Call
 from ..conversation import Message, Reading, checked_limit, read, text_blocks
@@ -299,7 +299,7 @@ def _answer_format(request: ChatCompletionRequest) -> AnswerFormat:
     if isinstance(wanted, JSONObjectFormat):
         return JSON_OBJECT
     if not isinstance(wanted, JSONSchemaFormat):
-        return AnswerFormat()
+        return TEXT
     return json_schema(
         wanted.json_schema.schema,
         "response_format.json_schema.schema",

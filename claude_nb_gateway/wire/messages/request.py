@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ...claude_code.turns import ContentBlock, FieldNames
 from ...errors import InvalidRequest, quoted
-from ..answer_format import AnswerFormat, json_schema
+from ..answer_format import TEXT, AnswerFormat, json_schema
 from ..attachments import Images, file_block
 from ..calls import Call
 from ..conversation import Message, Reading, checked_limit, read, text_blocks
@@ -358,5 +358,5 @@ def _tool_choice(choice: ToolChoice | None) -> Choice:
 def _answer_format(request: CountTokensRequest) -> AnswerFormat:
     output = request.output_config
     if output is None or output.format is None:
-        return AnswerFormat()
+        return TEXT
     return json_schema(output.format.schema, "output_config.format.schema")

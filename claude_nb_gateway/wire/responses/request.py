@@ -9,7 +9,7 @@ import msgspec
 
 from ...claude_code.turns import ContentBlock, FieldNames
 from ...errors import InvalidRequest, quoted
-from ..answer_format import JSON_OBJECT, AnswerFormat, json_schema
+from ..answer_format import JSON_OBJECT, TEXT, AnswerFormat, json_schema
 from ..attachments import Images, file_block
 from ..conversation import Message, Reading, checked_limit, read, text_blocks
 from ..fields import MODEL, Fields, Refusal, text_and_path
@@ -401,4 +401,4 @@ def _answer_format(text: TextConfig | None) -> AnswerFormat:
             name=wanted.name,
             description=wanted.description,
         )
-    return AnswerFormat()
+    return TEXT
