@@ -1,1 +1,1 @@
-"""One turn of a conversation: it is asked, followed, and held to its rules."""
+"""One turn of a conversation: ask it, follow it, and enforce its rules."""

@@ -1,7 +1,7 @@
-"""What a turn says, in the order in which it says it.
+"""The events of a turn, in the order in which they happen.
 
-`reader` makes these events of the CLI's messages. Each API, and whoever else follows a
-turn, shows of them what it can. A turn ends with `Ended`, or it fails with an error.
+`reader` makes them from the CLI's messages. Each API shows the events that it has words
+for. A turn ends with `Ended`, or it raises an error.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from ..claude_code.protocol import Message, RateLimits, Usage
 
-#: Why an answer ended, by the names of Anthropic's Messages API.
+#: Why an answer ended, in the words of Anthropic's Messages API.
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 
 
 class SessionStarted(Struct, frozen=True):
-    """The Claude Code session that answers has this id."""
+    """The id of the Claude Code session that answers."""
 
     session_id: str
 
@@ -28,7 +28,7 @@ class Started(Struct, frozen=True):
     Parameters
     ----------
     model:
-        The model that answers; empty where the CLI does not say.
+        The model that answers; empty if the CLI does not say.
     usage:
         The tokens of the model's first message when it began.
     """
@@ -50,14 +50,14 @@ class Thinking(Struct, frozen=True):
 
 
 class CallStarted(Struct, frozen=True):
-    """The model calls a function of the client; `name` is the client's own."""
+    """The model calls a function of the client; `name` is the client's name for it."""
 
     id: str
     name: str
 
 
 class CallArguments(Struct, frozen=True):
-    """More of the arguments of the call that started last, which are JSON."""
+    """More of the arguments, in JSON, of the call that started last."""
 
     fragment: str
 
@@ -72,14 +72,14 @@ class ToolStarted(Struct, frozen=True):
     Parameters
     ----------
     id:
-        The id of the call, which `ToolEnded` has as well.
+        The id of the call; `ToolEnded` has the same one.
     name:
         The tool's name in Claude Code: ``Bash``, ``Read``, ``Agent``, …
     input:
         The arguments.
     parent_id:
-        The call that started the sub-agent which uses the tool; None where it is the
-        model that answers.
+        The call that started the sub-agent which uses the tool; None if the answering
+        model uses it.
     """
 
     id: str
@@ -91,7 +91,7 @@ class ToolStarted(Struct, frozen=True):
 class ToolEnded(Struct, frozen=True):
     """A tool of Claude Code has a result; `content` is text or content blocks.
 
-    `failed` holds as well where Claude Code did not allow the tool.
+    `failed` is also true if Claude Code did not allow the tool.
     """
 
     id: str
@@ -101,22 +101,22 @@ class ToolEnded(Struct, frozen=True):
 
 
 class LimitsChanged(Struct, frozen=True):
-    """The CLI tells what the account may still use."""
+    """The limits of the account have changed."""
 
     limits: RateLimits
 
 
 class Corrected(Struct, frozen=True):
-    """The model did not do what was asked and was told again.
+    """The model did not obey the request, and was asked once more.
 
-    `parameter` is the field of the request that it had not obeyed.
+    `parameter` is the field that it did not obey.
     """
 
     parameter: str
 
 
 class Ended(Struct, frozen=True):
-    """The answer is complete, or cut off.
+    """The answer is complete or cut off.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Ended(Struct, frozen=True):
     session_id:
         The Claude Code session that answered.
     cost_usd:
-        What the turn cost, in US dollars; None where the CLI does not say.
+        The cost of the turn in US dollars; None if the CLI does not say.
     """
 
     reason: StopReason
@@ -154,12 +154,12 @@ TurnEvent = (
     | Ended
 )
 
-#: What a turn is followed by: the CLI's messages, and what became of its rules.
+#: What `asking` yields: messages of the CLI, and events that the CLI knows nothing of.
 TurnMessage = Message | Corrected
 
 
 def merged(events: list[TurnEvent]) -> list[TurnEvent]:
-    """The same events in fewer: neighbours that only add text are joined."""
+    """`events` with neighbours joined that only add text."""
     result: list[TurnEvent] = []
     for event in events:
         last = result[-1] if result else None

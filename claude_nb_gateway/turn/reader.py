@@ -1,8 +1,8 @@
-"""From the CLI's messages of a turn to its events. Pure.
+"""From the CLI's messages to the events of a turn. Pure.
 
-This is the one place that knows how the CLI tells an answer: as a stream of raw events
-of the model's API, or in whole content blocks where nothing was streamed; and once more
-from the start where the connection to the model's API broke off.
+Only this module knows how the CLI sends an answer: as raw events of the model's API, or
+as whole content blocks if nothing was streamed. If the connection to the model's API
+breaks off, the CLI sends the answer again from its start.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ _STOP_REASONS: dict[str | None, StopReason] = {
 
 
 class TurnReader:
-    """Follows the turn of one question and says what each message adds to the answer.
+    """Follows one turn and says what each message adds to the answer.
 
-    After `finished` is set the rest of the turn is of no interest.
+    Once `finished` is true, later messages add nothing.
 
     Parameters
     ----------
     conversation:
-        What is asked.
+        The question with its history.
     streamed:
-        Whether the client gets the answer while it is written. An answer with a schema
-        is passed on in pieces only then.
+        Whether the client gets the answer while the model writes it. Otherwise an
+        answer with a schema comes in one piece, once it matches.
     """
 
     def __init__(self, conversation: Conversation, *, streamed: bool) -> None:
@@ -89,7 +89,7 @@ class TurnReader:
         self._paragraphs = conversation.has_own_turns
         self._session_id = ""
         self._started = False
-        # Whether the model's message is streamed, or comes in whole blocks alone.
+        # Whether the CLI streams the model's message, or sends only whole blocks.
         self._streaming = False
         self._starts_paragraph = False
         self._message_id = ""
@@ -102,14 +102,14 @@ class TurnReader:
         self._fragments = Characters()
 
     def feed(self, message: TurnMessage) -> list[TurnEvent]:
-        """The events that `message` gives rise to, often none.
+        """The events of `message`, often none.
 
         Raises
         ------
         UpstreamError
-            The model began its answer anew, and differently.
+            The model started its answer again, with other words.
         ConstraintUnmet
-            The answer does not have the schema that was asked for.
+            The answer does not match its schema.
         """
         if self.finished:
             return []
@@ -158,8 +158,8 @@ class TurnReader:
     def _message_ends(self, stop_reason: str, usage: Usage | None) -> list[TurnEvent]:
         self._usage = self._usage.plus(self._message_usage.then(usage))
         reason = _STOP_REASONS.get(stop_reason)
-        # The CLI would go on by itself, as if the answer had not been cut off; after
-        # calls it waits for their results.
+        # After a cut the CLI continues by itself, and after calls it waits for their
+        # results. For the client the answer ends here.
         calls = reason == "tool_use" and self._calls.any
         if reason == "max_tokens" or calls:
             return self._finish(stop_reason)
@@ -222,7 +222,7 @@ class TurnReader:
         events: list[TurnEvent] = []
         if thinking and (new := self._thinking.add(thinking)):
             events.append(Thinking(new))
-        # Beside an answer with a schema, other words have no place.
+        # An answer with a schema has no room for other words.
         if text and self._structured is None and (new := self._text.add(text)):
             before = BETWEEN_MESSAGES if self._starts_paragraph else ""
             self._starts_paragraph = False
@@ -234,8 +234,8 @@ class TurnReader:
         if new := self._stop.add(text):
             events.append(Text(new))
         if self._stop.reached is not None:
-            # The turn is left here, so nobody says what it took: a delta is one
-            # token or a little more.
+            # The turn is left here, so the CLI does not count its tokens: a delta is
+            # about one token.
             self._usage = replace(self._message_usage, output_tokens=self._deltas)
             events.append(self._end("stop_sequence"))
         return events
@@ -265,7 +265,7 @@ class TurnReader:
 class _Calls:
     """The calls of the client's functions in one answer.
 
-    `tools` are the client's names of them by the names that the model knows.
+    `tools` maps the names that the model knows to those of the client.
     """
 
     def __init__(self, tools: Mapping[str, str]) -> None:
@@ -294,20 +294,20 @@ class _Calls:
         if not self._open:
             return []
         self._open = False
-        # The stream has nothing at all for a call without arguments.
+        # The CLI streams nothing for a call without arguments.
         arguments: list[TurnEvent] = [CallArguments("{}")] if self._empty else []
         return [*arguments, CallEnded()]
 
 
 class _OwnTools:
-    """The tools of Claude Code that a turn uses; `others` are not of those."""
+    """The tools of Claude Code in one turn; `others` are names of other tools."""
 
     def __init__(self, others: frozenset[str]) -> None:
         self._others = others
         self._running: set[str] = set()
 
     def uses(self, message: Assistant) -> list[TurnEvent]:
-        """What is used in a message of the model, or of a sub-agent."""
+        """The tools that a message of the model, or of a sub-agent, uses."""
         return [
             self._started(block, message.parent_tool_use_id)
             for block in message.message.content
@@ -321,7 +321,7 @@ class _OwnTools:
         )
 
     def results(self, message: User) -> list[TurnEvent]:
-        """The results in a message that the CLI sends to the model."""
+        """The results that the CLI sends to the model in `message`."""
         content = message.message.get("content")
         blocks: Iterable[Any] = content if isinstance(content, list) else ()
         return [

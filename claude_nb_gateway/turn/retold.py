@@ -1,7 +1,7 @@
-"""Text that the CLI tells again when a stream broke off, told to the client once. Pure.
+"""Sends each piece of text to the client once, even if the CLI sends it twice. Pure.
 
-The CLI asks for a broken stream anew by itself, and the answer then comes once more
-from its start, or whole.
+If a stream breaks off, the CLI asks the model's API again by itself. The answer then
+comes from its start, or in one piece.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Characters:
         self._half = ""
 
     def add(self, text: str) -> str:
-        """The whole characters that there are with `text`."""
+        """The complete characters so far; half a one waits for the next delta."""
         if self._half:
             text, self._half = self._half + text, ""
         if text.isascii():
@@ -28,31 +28,31 @@ class Characters:
 
 
 class RetoldText:
-    """What the client was told of a model's message, against text that comes again."""
+    """Finds what is new in text that comes again."""
 
     def __init__(self) -> None:
         self._told: list[str] = []
         self._settled = False
-        # What was told already and must come once more.
+        # What the client has already, and must come again now.
         self._again = ""
         self._characters = Characters()
 
     def restart(self) -> bool:
-        """A message of the model begins: the last one anew, unless that was settled.
+        """A message of the model begins: again the last one, unless that was complete.
 
-        Returns whether it is another one, and text came before it.
+        Returns whether it is a new one and text came before it.
         """
         self._again = "".join(self._told)
         self._characters = Characters()
         return self._settled and not self._again
 
     def settle(self) -> None:
-        """The model's message ended in good order.
+        """The model's message is complete.
 
         Raises
         ------
         UpstreamError
-            It ended before all came again that was told.
+            It is shorter than what the client has already.
         """
         if self._again:
             raise broken_off()
@@ -65,7 +65,7 @@ class RetoldText:
         Raises
         ------
         UpstreamError
-            It differs from what was told.
+            It differs from what the client has already.
         """
         text = self._characters.add(text)
         if self._again:
@@ -79,7 +79,7 @@ class RetoldText:
 
 
 def broken_off() -> UpstreamError:
-    """The error of an answer that broke off and cannot be continued."""
+    """The error for an answer that broke off and cannot continue."""
     return UpstreamError(
         "The connection to the model's API broke off, and the answer could not be "
         "taken up where it ended.",

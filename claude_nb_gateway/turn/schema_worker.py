@@ -1,10 +1,10 @@
 """Checks JSON schemas, and values against them, in a process that may be killed.
 
-Run as a script by `schemas.SchemaChecker`. Each line on standard input is a question,
+`schemas.SchemaChecker` runs it as a script. Each line on standard input is a question,
 ``{"schema": TEXT, "value": TEXT or null}``, and is answered by a line,
-``{"at": [...], "error": TEXT}``. Where there is no value, the error is what makes the
-schema none, and where; else what of the value does not match it. It is empty where all
-is well.
+``{"at": [...], "error": TEXT}``. Without a value the error says why the
+schema is not valid, and where; else why the value does not match. It is empty if all is
+well.
 
 A schema of a few kilobytes can take for ever: a pattern that backtracks, references
 that double at each step. So the system ends this process when one question has taken
@@ -27,12 +27,12 @@ from jsonschema.validators import Draft202012Validator, extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-# What is nested deeper is refused before it comes here; each level takes some frames.
+# Deeper values are refused before they come here. Each level takes a few frames.
 RECURSION_LIMIT = 5_000
 MOST_ERROR_CHARACTERS = 500
 MOST_MEMORY_BYTES = 2**30
 
-# Whether a pattern is one of Python's is no matter of the schema.
+# A pattern may be valid in JavaScript and not in Python.
 NO_FORMATS = FormatChecker(formats=())
 
 TOO_DEEP = "It is nested too deeply."
@@ -41,7 +41,7 @@ TOO_DEEP = "It is nested too deeply."
 def _unique_items(
     validator: Any, wanted: Any, instance: Any, schema: Any
 ) -> Iterator[ValidationError]:
-    # The library compares each item with each.
+    # The library compares each item with all others.
     if wanted and validator.is_type(instance, "array"):
         texts = {json.dumps(_normal(item), sort_keys=True) for item in instance}
         if len(texts) < len(instance):
@@ -51,7 +51,7 @@ def _unique_items(
 def _pattern(
     validator: Any, pattern: str, instance: Any, schema: Any
 ) -> Iterator[ValidationError]:
-    # JavaScript's patterns are not all Python's: what cannot be read is not checked.
+    # Python cannot read all of JavaScript's patterns. Those are not checked.
     readable = _compiled(pattern)
     if readable is None or not validator.is_type(instance, "string"):
         return
@@ -67,7 +67,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 
 def _normal(value: Any) -> Any:
-    """`value` with equal numbers written in one way."""
+    """`value` with equal numbers in the same form."""
     if isinstance(value, list):
         return [_normal(item) for item in value]
     if isinstance(value, dict):
@@ -82,12 +82,12 @@ def _validator(schema: str) -> Any:
     kind = validator_for(parsed, default=Draft202012Validator)
     keywords = {"uniqueItems": _unique_items, "pattern": _pattern}
     own = extend(kind, keywords)  # type: ignore[no-untyped-call]
-    # Without a registry of ours references would be fetched from the network.
+    # Without this registry the library would fetch references from the network.
     return own(parsed, registry=Registry())
 
 
 def schema_error(schema: str) -> tuple[list[Any], str]:
-    """Where `schema` is none, and why; the reason is empty if it is one."""
+    """Where `schema` is not valid, and why; the reason is empty if it is valid."""
     validator = _validator(schema)
     try:
         type(validator).check_schema(validator.schema, format_checker=NO_FORMATS)
@@ -97,7 +97,7 @@ def schema_error(schema: str) -> tuple[list[Any], str]:
 
 
 def mismatch(schema: str, value: str) -> str:
-    """What about `value`, which should be JSON, does not match `schema`."""
+    """Why `value`, which should be JSON, does not match `schema`."""
     try:
         parsed = json.loads(value, parse_constant=_no_constant)
     except ValueError:

@@ -1,7 +1,7 @@
-"""JSON schemas that clients send: whether they are any, and what matches them.
+"""Checks JSON schemas of clients, and values against them.
 
-What a client may make expensive is bounded before it is done, and done in a process of
-its own that is ended when it takes too long.
+A client can make a check very slow. So it runs in a process of its own, which is ended
+when it takes too long.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from ..errors import GatewayError, InvalidRequest, TooBusy
 
 WORKER = str(Path(__file__).with_name("schema_worker.py"))
 
-# What Python and its libraries need to start; a worker has no use for any secret.
+# What Python and its libraries need to start. The worker needs no secrets.
 KEPT_VARIABLES = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
 
-# The worker's lines are short, whatever it is asked.
+# The worker writes short lines, whatever it is asked.
 LINE_LIMIT_BYTES = 2**20
 
 _SIMPLIFY = "simplify its patterns and references, or leave `strict` out"
 
 
 class _OutOfTime(Exception):
-    """The worker was ended, since a question took too long."""
+    """A check took too long, and the worker was ended."""
 
 
 class SchemaChecker(LoggingConfigurable):
     """Checks schemas and values in one worker process.
 
-    The process is started when it is first needed, and anew after it was ended. Its
-    questions wait in line. Whoever makes a checker must `close` it.
+    The process starts when it is first needed, and again after it was ended. Checks
+    wait in a queue. Whoever makes a checker must `close` it.
     """
 
     check_cpu_seconds = Float(
         1.0,
         config=True,
-        help="""A check of a JSON schema, or of a value against one, that takes more
-        processor time is ended, and what it was for is refused.""",
+        help="""Maximum processor time for checking one JSON schema, or one value
+        against a schema. The request is refused when it takes longer.""",
     )
     check_timeout_seconds = Float(
         30.0,
         config=True,
-        help="""How long a request waits for such a check, its place in the line of all
-        checks included.""",
+        help="""Maximum time that a request waits for such a check, including the time
+        in the queue.""",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -60,14 +60,14 @@ class SchemaChecker(LoggingConfigurable):
         self._worker: asyncio.subprocess.Process | None = None
 
     async def check_schema(self, schema: str, path: str) -> None:
-        """Raise InvalidRequest, naming the field at `path`, unless `schema` is one.
+        """Check that `schema` is a JSON schema; `path` names its field.
 
         Raises
         ------
         InvalidRequest
-            It is none, or checking it takes too long.
+            It is no schema, or the check takes too long.
         TooBusy
-            Too many others wait for their checks.
+            Too many other checks are waiting.
         """
         try:
             said = await self._ask(schema, None)
@@ -81,15 +81,15 @@ class SchemaChecker(LoggingConfigurable):
             raise InvalidRequest(f"`{where}`: {said['error']}.", param=where)
 
     async def mismatch(self, schema: str, value: str, param: str) -> str:
-        """What about `value`, JSON as text, does not match `schema`; empty if it does.
+        """Why `value`, JSON as text, does not match `schema`; empty if it matches.
 
-        The dialect is the one that the schema names, 2020-12 if none. `param` is the
-        parameter that the schema came in.
+        The dialect is the one that the schema names, else 2020-12. `param` is the field
+        of the schema.
 
         Raises
         ------
         InvalidRequest
-            Checking it takes too long.
+            The check takes too long.
         TooBusy
             Too many others wait for their checks.
         """
@@ -124,7 +124,7 @@ class SchemaChecker(LoggingConfigurable):
             await self._end()
             raise _OutOfTime from None
         except BaseException:
-            # Its answer would be taken for that of the next question.
+            # Otherwise its answer would go to the next question.
             await self._end()
             raise
         finally:
@@ -149,7 +149,7 @@ class SchemaChecker(LoggingConfigurable):
         environment = {
             name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ
         }
-        # Modules come from where ours came from, never from the working directory.
+        # The worker imports from where we did, never from the working directory.
         places = [place for place in sys.path if os.path.isabs(place)]
         environment["PYTHONPATH"] = os.pathsep.join(places)
         worker = await asyncio.create_subprocess_exec(

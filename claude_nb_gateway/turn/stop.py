@@ -1,6 +1,6 @@
-"""Cut a text at its first stop sequence, also where that is split over deltas. Pure.
+"""Cuts a text before its first stop sequence, even if deltas split it. Pure.
 
-The CLI cannot be told of stop sequences, so the gateway watches for them.
+The CLI has no option for stop sequences, so the gateway looks for them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 
 class StopSequences:
-    """Passes text on up to the first of `sequences`, which is not passed on.
+    """Passes text on up to the first of `sequences`.
 
-    What may be the beginning of one is held back until that is known; `reached` is
-    the one that was found.
+    Text that may be the start of one waits until that is clear. `reached` is the
+    sequence that was found.
     """
 
     def __init__(self, sequences: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ class StopSequences:
         self._held = ""
 
     def add(self, text: str) -> str:
-        """What of the text so far can be passed on now."""
+        """The part of the text so far that can be passed on now."""
         if not self._sequences:
             return text
         text = self._held + text
@@ -37,15 +37,15 @@ class StopSequences:
         return passed
 
     def rest(self) -> str:
-        """What was held back, when no more text comes."""
+        """The text that still waits, once no more comes."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, sequence: str, at_least: int) -> int:
-    """The length of the longest end of `text` that `sequence` begins with.
+    """The length of the longest end of `text` with which `sequence` starts.
 
-    Or `at_least`, if that is more.
+    At least `at_least`.
     """
     longest = min(len(text), len(sequence) - 1)
     for length in range(longest, at_least, -1):

@@ -1,6 +1,6 @@
-"""Whether an answer is the JSON that was asked for, where the CLI does not see to it.
+"""Answers in JSON: checks them where the CLI does not.
 
-It is kept back until that is known. Pure, but for the check.
+An answer is kept back until it is checked. Pure, except for the check.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
 class AnswerFilter:
     """Passes on an answer that obeys `rule`, or that ends in calls of `tools`.
 
-    With `structured` the model gives it as arguments, by the CLI's own tool. `wrong`
-    is what was wrong with the last one, which was kept back; empty for nothing.
-    `parameter` is the field of the request that asks for it.
+    `structured`: the model writes the answer as arguments of the CLI's own tool.
+    `wrong`: what was wrong with the last answer, which was kept back; else empty.
+    `parameter`: the field of the request with the format.
     """
 
     rule: AnswerRule
@@ -52,14 +52,14 @@ class AnswerFilter:
     _held: list[TurnMessage] = field(default_factory=list)
 
     async def feed(self, message: TurnMessage) -> list[TurnMessage]:
-        """What can be passed on now that `message` has come."""
+        """The messages that can be passed on after `message`."""
         if not isinstance(message, StreamEvent | Assistant | Result):
             return [message]
         if getattr(message, "parent_tool_use_id", None) is not None:
             return []
         event = message.event if isinstance(message, StreamEvent) else None
         if isinstance(event, MessageStart):
-            # The answer is what the model says last.
+            # The answer is the model's last message.
             self._begin()
         self._held.append(message)
         if isinstance(message, Result):
@@ -75,12 +75,12 @@ class AnswerFilter:
         return []
 
     def correct(self) -> str:
-        """Begin anew: what to tell the model.
+        """Start again; returns what to tell the model.
 
         Raises
         ------
         ConstraintUnmet
-            It was told already.
+            The model was told once already.
         """
         if self._corrections == MOST_CORRECTIONS:
             raise ConstraintUnmet(
@@ -129,7 +129,7 @@ def _json_in(text: str) -> str:
 
 
 def _with_text(messages: Iterable[TurnMessage], text: str) -> Iterator[TurnMessage]:
-    """The same messages with `text` in the place of all they say."""
+    """The same messages, with `text` in place of their text."""
     streamed = whole = text
     for message in messages:
         if isinstance(message, Assistant):
@@ -150,10 +150,11 @@ def _with_text(messages: Iterable[TurnMessage], text: str) -> Iterator[TurnMessa
 
 
 class StructuredAnswer:
-    """Follows an answer that has a schema, which the model writes as arguments.
+    """Follows an answer with a schema, which the model writes as arguments.
 
-    Streamed it is passed on while it is written; then the CLI's asking again for
-    what did not match comes too late. Whole, only what did match is.
+    A streamed answer is passed on while it is written, so it is too late when the CLI
+    asks again because it does not match. Otherwise only the answer that matches is
+    passed on.
     """
 
     def __init__(self, parameter: str, *, streamed: bool) -> None:
@@ -171,19 +172,19 @@ class StructuredAnswer:
             self._text = ""
 
     def add(self, fragment: str) -> str:
-        """A content block grows: what of it to pass on."""
+        """A content block grows; returns what to pass on."""
         if not self._open:
             return ""
         self._text += fragment
         return fragment if self._streamed else ""
 
     def finish(self, result: Result) -> str:
-        """The turn has ended: what is still to pass on.
+        """The turn has ended; returns what is left to pass on.
 
         Raises
         ------
         ConstraintUnmet
-            The model did not give an answer that matches.
+            No answer of the model matches.
         """
         if result.structured_output is None:
             raise self._unmet()

@@ -1,7 +1,6 @@
-"""What the answer must do about calls, which the CLI cannot be told. Pure.
+"""Rules for the calls in an answer, for which the CLI has no option. Pure.
 
-The model is asked for it in words; here its messages are checked before anything of
-them is passed on.
+The model is asked in words. This module checks its messages before they are passed on.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from ..claude_code.protocol import (
 from ..claude_code.turns import CallRule
 from ..errors import ConstraintUnmet
 
-# With these the answer has ended for a reason of its own.
+# Reasons to end an answer that have nothing to do with its calls.
 CUT_SHORT = ("max_tokens", "model_context_window_exceeded", "refusal")
 
-#: Says what of a value does not match a schema; both are JSON, as text. The third is
-#: the parameter that the schema came in. See `schemas.SchemaChecker.mismatch`.
+#: Takes a schema and a value, both JSON as text, and the field with the schema. Says
+#: what does not match. See `schemas.SchemaChecker.mismatch`.
 Mismatch = Callable[[str, str, str], Awaitable[str]]
 
-# One request more is made of a model that did not obey, and no further one.
+# A model that does not obey is asked once more, and not again.
 MOST_CORRECTIONS = 1
 
 
 @dataclass
 class _StrictCall:
-    """A call that is kept back until its arguments are seen to match."""
+    """A call that is kept back until its arguments are checked."""
 
     id: str
     schema: str
@@ -47,11 +46,11 @@ class _StrictCall:
 
 @dataclass
 class CallFilter:
-    """Passes on what of an answer obeys `rule`.
+    """Passes on the parts of an answer that obey `rule`.
 
-    `refused` are the calls of the model's last message that do not, by id: they
-    have to be answered by something else than the client. `corrections` counts how
-    often the model had to be told again. `mismatch` is needed with strict tools.
+    `refused`: the ids of the calls in the model's last message that do not obey. The
+    client never sees them, so the gateway has to answer them. `corrections`: how often
+    the model was told again. Strict tools need `mismatch`.
     """
 
     rule: CallRule
@@ -68,22 +67,22 @@ class CallFilter:
 
     @property
     def reason(self) -> str:
-        """What to answer to the refused calls."""
+        """The answer to the refused calls."""
         said = ["This call was not made.", self.rule.words, *self._mismatches]
         return " ".join(said)
 
     @property
     def parameter(self) -> str:
-        """The parameter of the request that was not obeyed."""
+        """The field of the request that the model did not obey."""
         return "tools" if self._mismatches else "tool_choice"
 
     @property
     def satisfied(self) -> bool:
-        """Whether there is nothing more to ask for."""
+        """Whether the answer obeys, so that the model need not be asked again."""
         return self._shown > 0 or self._cut_short or not self.rule.required
 
     async def feed(self, message: Message) -> list[Message]:
-        """What can be passed on now that `message` has come."""
+        """The messages that can be passed on after `message`."""
         if isinstance(message, System):
             return [message]
         if self._unchecked is not None and not _ends_call(message):
@@ -104,7 +103,7 @@ class CallFilter:
         if self._unchecked is not None:
             self._unchecked.messages.append(self._held.pop())
             return []
-        # Until there is something to pass on, the answer's status stays open.
+        # The HTTP status stays open until there is something to pass on.
         begins = isinstance(message, StreamEvent) and isinstance(
             message.event, MessageStart
         )
@@ -129,12 +128,12 @@ class CallFilter:
         return self._release()
 
     def correct(self) -> str:
-        """Begin anew: what to tell the model, which is told the same again.
+        """Start again; returns what to tell the model, which is the rule again.
 
         Raises
         ------
         ConstraintUnmet
-            It was told already.
+            The model was told once already.
         """
         if self.corrections == MOST_CORRECTIONS:
             raise ConstraintUnmet(self.rule.words)
@@ -143,7 +142,7 @@ class CallFilter:
         return f"You have not done what was asked. {self.rule.words} Do it now."
 
     def all_refused(self) -> bool:
-        """Whether the model's last message has calls, but none for the client."""
+        """Whether the model's last message has calls, and the client gets none."""
         return bool(self.refused) and not self._shown
 
     def _release(self) -> list[Message]:
@@ -181,7 +180,7 @@ class CallFilter:
 
 
 def _ends_call(message: Message) -> bool:
-    """Whether a call that is being written will not be written on."""
+    """Whether a call that is being written will not continue."""
     if isinstance(message, StreamEvent):
         return isinstance(message.event, MessageStart)
     return isinstance(message, Result)

@@ -1,1 +1,1 @@
-"""What clients speak: each API reads its requests and writes its answers."""
+"""The APIs that clients speak: each reads its requests and writes its answers."""

@@ -1,9 +1,8 @@
 """From the format that a request wants of its answer to what the model is asked for.
 
-Pure. The CLI gives the model a tool whose arguments are the answer, checks them, and
-asks again for what does not match. Where a schema cannot be one of such a tool the
-answer is asked for in words. What the CLI does not check is checked by
-`turn.structured`.
+Pure. The CLI gives the model a tool whose arguments are the answer. It checks them and
+asks again if they do not match. Not every schema can be that of a tool: then the model
+is asked in words. `turn.structured` checks what the CLI does not check.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from ..errors import InvalidRequest
 from .dialects import check_bounds, check_references, for_answer, in_newest_form
 from .tool_schemas import SchemaMender
 
-# Put after the question, where the model heeds it most, and not in the history.
+# This goes after the question, where the model follows it best. It is no part of the
+# history.
 _JSON_ALONE = (
     "You must answer with one JSON {what} and nothing else: no words before or after "
     "it, no code fence."
@@ -27,20 +27,20 @@ _JSON_ALONE = (
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """How the answer is asked for, and what it must be.
+    """How the model is asked for the answer, and what the answer must be.
 
     Parameters
     ----------
     schema:
-        What the CLI holds the model to, as text; empty for nothing.
+        The JSON schema for the CLI, as text; empty if there is none.
     rule:
-        What the answer is checked for beside that.
+        What the gateway checks beside that.
     checked:
-        The schema that the answer is checked against: its field, and it as text.
+        The field of the schema that the gateway checks, and the schema as text.
     left_out:
-        The fields, keywords of the client's schema, that the CLI cannot be given.
+        The keywords of the client's schema, as fields, that the CLI does not get.
     prompt:
-        What the schema cannot say of the answer, for the system prompt.
+        What the system prompt says about the answer.
     """
 
     schema: str = ""
@@ -53,7 +53,7 @@ class AnswerFormat:
 #: The answer is text.
 TEXT = AnswerFormat()
 
-#: The answer is one JSON object, whatever is in it.
+#: The answer is a JSON object, with any content.
 JSON_OBJECT = AnswerFormat(
     rule=AnswerRule(_JSON_ALONE.format(what="object"), '{"type":"object"}')
 )
@@ -67,14 +67,14 @@ def json_schema(
     name: str = "",
     description: str | None = None,
 ) -> AnswerFormat:
-    """An answer in JSON that matches `schema`, which is in this field of the request.
+    """An answer in JSON that matches `schema`, which the request has in `field`.
 
-    What the CLI cannot be asked for is checked unless `strict` is false.
+    The gateway checks what the CLI cannot check, unless `strict` is false.
 
     Raises
     ------
     InvalidRequest
-        The schema is missing or too much, or, where it is strict, none of an object.
+        The schema is missing or too large; or it is strict and not for an object.
     """
     if schema is None:
         raise InvalidRequest(f"`{field}` is missing.", param=field)

@@ -1,6 +1,6 @@
 """From images and files of a request to the Messages API's content blocks. Pure.
 
-What the model takes is said in
+For what the model accepts see
 https://docs.anthropic.com/en/docs/build-with-claude/vision and …/pdf-support.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..claude_code.turns import ContentBlock
 from ..errors import InvalidRequest
 
-#: How a file of each type begins; what clients say of the type is often wrong.
+#: The first bytes of each type. The type that clients name is often wrong.
 _IMAGE_MAGIC = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
@@ -27,11 +27,11 @@ IMAGE_TYPES = tuple(_IMAGE_MAGIC)
 PDF = "application/pdf"
 TEXT_TYPES = ("application/json", "application/xml", "application/x-ipynb+json")
 
-#: The model's API refuses larger ones.
+#: The model's API refuses larger images.
 MOST_IMAGE_BYTES = 5 * 2**20
 MOST_PDF_BYTES = 32 * 2**20
 
-#: The data of a data URI begin within these.
+#: The part of a data URI before its data must be shorter.
 MOST_HEAD_CHARACTERS = 500
 
 _DATA_URI = re.compile(
@@ -41,15 +41,14 @@ _DATA_URI = re.compile(
 
 @dataclass(frozen=True)
 class RemoteImage:
-    """An image that is still to be fetched.
+    """An image that the gateway has to fetch.
 
     Parameters
     ----------
     path:
         The field with its address, for errors.
     block:
-        The block that stands for it in the conversation, with the address as its
-        source.
+        Its block in the conversation, with the address as source.
     """
 
     path: str
@@ -57,22 +56,22 @@ class RemoteImage:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address of the image."""
         return str(self.block["source"]["url"])
 
     @property
     def is_fetched(self) -> bool:
-        """Whether the block has the image itself by now."""
+        """Whether the block has the image itself."""
         return bool(self.block["source"]["type"] == "base64")
 
     def fill(self, content: bytes, media_type: str) -> None:
-        """Put the image itself in the place of its address."""
+        """Replace the address by the image."""
         data = base64.b64encode(content).decode()
         self.block["source"] = _source(media_type, data)
 
 
 class Images:
-    """Makes the blocks of a request's images; `remote` are those to be fetched."""
+    """Makes the blocks of the images of a request; `remote` has those to fetch."""
 
     def __init__(self) -> None:
         self.remote: list[RemoteImage] = []
@@ -93,12 +92,12 @@ class Images:
 
 
 def image_block(url: str, path: str) -> ContentBlock:
-    """The image of a data URI, its type as its first bytes tell it.
+    """The image in a data URI; its first bytes tell its type.
 
     Raises
     ------
     InvalidRequest
-        It is none, or none that the model takes; `path` names the field.
+        It is no image, or not one that the model accepts; `path` names the field.
     """
     match = _data_uri(url)
     if match is None:
@@ -125,7 +124,7 @@ def _source(media_type: str, data: str) -> ContentBlock:
 
 
 def image_type(content: bytes) -> str | None:
-    """The media type of an image, None where the model takes none such."""
+    """The media type of an image; None if the model does not accept it."""
     for media_type, magic in _IMAGE_MAGIC.items():
         if magic.match(content):
             return media_type
@@ -147,7 +146,7 @@ def file_block(data: str | None, name: str | None, path: str) -> ContentBlock:
     Raises
     ------
     InvalidRequest
-        There is none, or one of another type.
+        There is no file, or it has another type.
     """
     if data is None:
         raise InvalidRequest(
@@ -173,7 +172,7 @@ def file_block(data: str | None, name: str | None, path: str) -> ContentBlock:
 
 
 def _data_uri(text: str) -> re.Match[str] | None:
-    """How a data URI begins; None if `text` is none."""
+    """The part of a data URI before its data; None if `text` is no data URI."""
     return _DATA_URI.match(text, 0, MOST_HEAD_CHARACTERS)
 
 

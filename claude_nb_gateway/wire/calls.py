@@ -1,7 +1,7 @@
-"""The calls of functions in a history, and their results, as the CLI takes them. Pure.
+"""Function calls in a history and their results, as the CLI accepts them. Pure.
 
-Clients use ids again, or empty ones. The CLI drops a call whose id it has seen before,
-and its result. So here each call has an id of its own.
+Some clients use an id twice, or an empty one. The CLI drops a call, and its result, if
+it has seen the id before. So this module gives each call an id of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..claude_code.turns import ContentBlock
 from ..errors import InvalidRequest, quoted
 from .fields import check_depth, too_deep
 
-# What the Messages API takes as the id of a call.
+# The ids that the Messages API accepts.
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 _MOST_NAMED = 5
@@ -33,7 +33,7 @@ class Call:
     id, name:
         As the client has them.
     arguments:
-        JSON as text, or what it stands for.
+        JSON as text, or the object itself.
     path:
         The field with the arguments, for errors.
     """
@@ -45,10 +45,10 @@ class Call:
 
 
 class CallIds:
-    """The ids of all calls of a conversation, in order.
+    """Gives the calls of a conversation their ids, in order.
 
-    What an id becomes depends on those before it alone, so that a conversation that
-    goes on keeps them.
+    An id depends only on the ids before it. So a conversation that continues keeps its
+    ids.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class CallIds:
         self._uses: defaultdict[str, int] = defaultdict(int)
 
     def next(self, client_id: str) -> str:
-        """The id of the next call, which is `client_id` if it can be."""
+        """The id of the next call: `client_id` if it is legal and new."""
         legal = _legal(client_id)
         unique = legal
         while unique in self._taken:
@@ -73,16 +73,16 @@ def _legal(client_id: str) -> str:
 
 
 class Calls:
-    """The calls of one of the assistant's messages, and the results of them so far.
+    """The calls of one message of the assistant, and their results so far.
 
     Parameters
     ----------
     calls:
         As the client has them.
     ids:
-        Those of all calls of the conversation.
+        The ids of all calls of the conversation.
     path:
-        The field that the calls are in, for errors.
+        The field with the calls, for errors.
     """
 
     def __init__(self, calls: Sequence[Call], ids: CallIds, path: str) -> None:
@@ -96,9 +96,9 @@ class Calls:
     def add_result(
         self, client_id: str, content: list[ContentBlock], *, failed: bool, path: str
     ) -> None:
-        """Take the result of the call with this id, which the field `path` names.
+        """Add the result of the call `client_id`; the field `path` has that id.
 
-        Of several with the same id it is the first that still waits.
+        If several calls have the id, the first one without a result gets it.
 
         Raises
         ------
@@ -121,12 +121,12 @@ class Calls:
         self._results[position] = block | {"is_error": True} if failed else block
 
     def results(self) -> list[ContentBlock]:
-        """The results of all calls, in the order of the calls.
+        """The results, in the order of the calls.
 
         Raises
         ------
         InvalidRequest
-            One is missing.
+            A result is missing.
         """
         missing = [quoted(i) for i, positions in self._awaited.items() if positions]
         if missing:

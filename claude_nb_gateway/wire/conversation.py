@@ -1,7 +1,7 @@
-"""From what a request says to the conversation that is asked. Pure.
+"""From the messages of a request to the conversation that Claude Code is asked. Pure.
 
-Each API turns its own messages into `Message`, and what else it has into the arguments
-of `read`. What follows from that is the same for all of them.
+Each API turns its messages into `Message` objects and calls `read`. The rest is the
+same for all APIs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .attachments import RemoteImage
 from .calls import Call, CallIds, Calls
 from .tools import NO_TOOLS, ToolUse
 
-#: What is asked where the conversation ends with words of the assistant's. The model's
-#: API has no other way to have them gone on with.
+#: The question if the conversation ends with a message of the assistant. The model's
+#: API has no other way to continue one.
 GO_ON = "Go on from exactly where your last message ends, and repeat nothing of it."
 
-#: What chat completions call their fields.
+#: The names of the fields of chat completions.
 CHAT_NAMES = FieldNames()
 
-# OpenAI's levels and Claude Code's differ at the low end only.
+# OpenAI has two levels below Claude Code's lowest.
 _EFFORTS = {"none": "low", "minimal": "low"}
 
 
@@ -42,17 +42,17 @@ class Message:
     Parameters
     ----------
     role:
-        Who says it; ``tool`` is the result of a call.
+        Who says it; a ``tool`` message is the result of a call.
     content:
-        Blocks of the Messages API; none for an empty message.
+        Blocks of the Messages API; an empty message has none.
     path:
-        The message's name for errors; for a result that of the call's id.
+        The field with the message, for errors; of a result, that with its call id.
     calls:
-        The calls that the assistant makes.
+        The calls in a message of the assistant.
     calls_path:
-        The field that those are in, for errors.
+        The field with those calls, for errors.
     call_id:
-        The call that this is the result of.
+        The id of the call of a result.
     failed:
         Whether that call failed.
     """
@@ -68,17 +68,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Reading:
-    """A request that has been read.
+    """What a request asks, after its wire format is read.
 
     Parameters
     ----------
     conversation:
-        What is asked. Its principal and its directory are not known yet.
+        The question and its history, still without a principal and a directory.
     images:
-        What is still to be fetched; the conversation holds the same blocks.
+        The images to fetch. The conversation has the same block objects.
     schemas:
-        The JSON schemas that something is checked against: the field of each, and it
-        as text.
+        The JSON schemas that must be valid: the field and the text of each.
     """
 
     conversation: Conversation
@@ -98,14 +97,14 @@ def read(
     images: Sequence[RemoteImage] = (),
     names: FieldNames = CHAT_NAMES,
 ) -> Reading:
-    """The conversation that a request asks to be continued.
+    """The question that a request asks, with its history.
 
-    System messages at the start make the system prompt; see `_turns` for the others.
+    System messages at the start become the system prompt; see `_turns` for the others.
 
     Raises
     ------
     InvalidRequest
-        There is no question, or calls and results do not fit each other.
+        There is no question, or a call has no result, or a result no call.
     """
     count = _leading_system_messages(messages)
     system = [block["text"] for m in messages[:count] for block in m.content]
@@ -137,12 +136,12 @@ def text_block(text: str) -> ContentBlock:
 
 
 def text_blocks(text: str | None) -> list[ContentBlock]:
-    """The blocks of a text: none where it is blank, which the Messages API refuses."""
+    """The blocks of a text. A blank one has none: the Messages API refuses it."""
     return [text_block(text)] if text and text.strip() else []
 
 
 def checked_limit(limit: int | None, field: str) -> int | None:
-    """Where the answer is cut off, in tokens; raises InvalidRequest below 1."""
+    """`limit`, in tokens; raises InvalidRequest if it is below 1."""
     if limit is not None and limit < 1:
         raise InvalidRequest(f"`{field}` must be at least 1.", param=field)
     return limit
@@ -166,12 +165,12 @@ def _opening(
 
 
 def _turns(messages: Sequence[Message]) -> list[Turn]:
-    """The turns that `messages` make.
+    """The turns of `messages`.
 
-    System messages keep their place, as text of the user's turn: Claude Code has no
-    other way to say something to the model in mid-conversation. Neighbouring messages
-    of the user make one turn of several blocks; empty messages make none. The results
-    of calls begin the user's turn, in the order of the calls.
+    A system message becomes text in the user's turn at the same place: Claude Code has
+    no other way to tell the model something in the middle. Neighbouring messages of the
+    user become one turn. An empty message adds nothing. Results of calls come first in
+    the user's turn, in the order of the calls.
     """
     turns: list[Turn] = []
     ids = CallIds()
@@ -206,5 +205,5 @@ def _leading_system_messages(messages: Sequence[Message]) -> int:
         if message.role != "system":
             return length
         length += 1
-    # Nothing but system messages: the last of them is the question.
+    # There are only system messages: the last one is the question.
     return length - 1 if length else 0

@@ -1,12 +1,12 @@
-"""From the dialects of JSON Schema that clients speak to those the CLI takes. Pure.
+"""From clients' dialects of JSON Schema to those that the CLI accepts. Pure.
 
-The CLI says nothing of a schema that it cannot use: the tool is just not there. Seen on
-2.1.331: the schema of an answer must be one of draft-07, and a keyword which that does
-not know is a mistake too. Those of tools may be of any dialect; but the Messages API
-takes neither alternatives nor a reference in the place of the object itself.
+The CLI drops a tool without a word if it cannot use its schema. Seen on 2.1.331: the
+schema of an answer must be draft-07, and an unknown keyword is an error. The schema of
+a tool may be of any dialect, but the Messages API accepts neither alternatives nor a
+reference in place of the object itself.
 
-All schemas here are mended (see `openai.tool_schemas`), but for those whose bounds are
-checked, and `for_answer` and `for_tool` want them `in_newest_form`.
+All schemas here are mended (see `tool_schemas`), except those whose bounds are checked.
+`for_answer` and `for_tool` expect schemas `in_newest_form`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .fields import containers_in
 
 Schema = dict[str, Any]
 
-# OpenAI takes 5,000 properties at 10 levels. Each level is two of JSON.
+# OpenAI accepts 5,000 properties at 10 levels. Each of those is two levels of JSON.
 MOST_PARTS = 100_000
 MOST_DEPTH = 100
-# How often references and alternatives may have one value looked at.
+# Maximum number of times that references and alternatives look at one value.
 MOST_LOOKS = 10_000
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
@@ -36,10 +36,10 @@ _SINGLE = (
     *("else", "unevaluatedProperties", "unevaluatedItems", "additionalItems"),
 )
 _COMBINED = ("anyOf", "oneOf", "allOf")
-# What is looked at with the value itself, not with a part of it.
+# Keywords whose schemas look at the value itself, not at a part of it.
 _IN_PLACE = (*_COMBINED, "not", "if", "then", "else", "dependentSchemas")
 
-# What the validator of answers knows.
+# The keywords that the CLI's validator of answers knows.
 _KNOWN = frozenset(
     (
         *("title", "description", "$comment", "format", "default", "examples"),
@@ -52,23 +52,23 @@ _KNOWN = frozenset(
         *("dependencies", "not", "if", "then", "else", *_COMBINED),
     )
 )
-# What it does not know although it bounds the value; all else says something of it.
+# Keywords that restrict the value and that it does not know. Others only describe it.
 _NEWER = (
     *("prefixItems", "minContains", "maxContains", "$dynamicRef", "$recursiveRef"),
     *("unevaluatedProperties", "unevaluatedItems", "additionalItems"),
 )
 
-# The Messages API takes these as the names of a tool's properties, and the CLI asks for
-# an answer with a schema by a tool.
+# The names of a tool's properties that the Messages API accepts. For an answer with a
+# schema the CLI uses a tool as well.
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
-# All references are to the whole, so these change nothing.
+# All references are within one document, so these change nothing.
 _SAYS_WHERE = ("$schema", "$id", "$recursiveAnchor")
 _ANCHOR = re.compile(r"#[A-Za-z_][^/]*")
 
-# What JavaScript, with its flag `u`, and Python read alike in a pattern. The CLI cannot
-# be stopped in the middle of one, so it gets none that might go back and forth: with a
-# repeated group, or more than one part of any length, or not bound to the start.
+# The patterns that JavaScript (with its flag `u`) and Python read in the same way, and
+# that cannot backtrack much, since the CLI cannot be stopped in the middle of one: no
+# repeated group, at most one part of any length, and bound to the start.
 _PLAIN_PATTERN = re.compile(
     r"(?:[^\\(]|\\[dDwWsSbBnrtfv.*+?^$|(){}\[\]/\\]|\((?:\?(?:[:=!]|<[=!])|(?!\?)))*"
 )
@@ -79,10 +79,10 @@ _ANY_LENGTH = re.compile(r"[*+]|\{\d*,\}|\{\d*,?\d{4,}\}")
 
 @dataclass(frozen=True)
 class Reduced:
-    """What of a schema the CLI can be given; `schema` is None where it is nothing.
+    """The part of a schema that the CLI accepts; `schema` is None if there is none.
 
-    `left_out` are the keywords that bound a value and cannot be asked for; `is_object`
-    tells whether the schema says to be that of an object.
+    `left_out`: the keywords that restrict the value and that the CLI does not get.
+    `is_object`: whether the schema is for an object.
     """
 
     schema: Schema | None
@@ -91,7 +91,7 @@ class Reduced:
 
 
 def check_bounds(schema: Schema, path: str) -> None:
-    """Raise InvalidRequest, naming the field at `path`, if `schema` is too much."""
+    """Raise InvalidRequest, naming the field at `path`, if `schema` is too large."""
     parts = 0
     level: list[Any] = [schema]
     for _ in range(MOST_DEPTH):
@@ -120,7 +120,7 @@ def check_references(schema: Schema, path: str) -> None:
     while waiting:
         part = waiting.pop()
         reference = part.get("$ref", "#")
-        # An anchor is found by the checker alone.
+        # Only the checker finds anchors.
         known = not isinstance(reference, str) or _ANCHOR.fullmatch(reference)
         if not known and _found(schema, reference) is None:
             raise InvalidRequest(
@@ -132,9 +132,9 @@ def check_references(schema: Schema, path: str) -> None:
 
 
 def in_newest_form(schema: Schema) -> Schema:
-    """`schema` in the words of 2020-12, those of OpenAPI's ``nullable`` too.
+    """`schema` in the dialect 2020-12, also from OpenAPI's ``nullable``.
 
-    It names no dialect and no address of its own, so all references are to the whole.
+    It names no dialect and no address, so all references are within it.
     """
     return _newest(schema, _address(schema))
 
@@ -162,15 +162,15 @@ def _newest(schema: Schema, address: str | None) -> Schema:
 
 
 def for_answer(schema: Schema) -> Reduced:
-    """What the CLI takes of `schema` as that of an answer.
+    """The part of `schema` that the CLI accepts for an answer.
 
-    None where it is not simply that of an object with properties, of names that the API
-    takes.
+    None unless it is simply for an object with properties, with names that the API
+    accepts.
     """
     root = _without_reference(schema, schema)
     names = root.get("properties", {})
     kind = root.get("type", "object" if names else None)
-    # A tool without properties is answered by an empty object.
+    # The model calls a tool without properties with an empty object.
     is_object = kind in ("object", ["object"])
     plain = bool(names) and not any(keyword in root for keyword in _COMBINED)
     if not (is_object and plain and all(map(_LEGAL_NAME.fullmatch, names))):
@@ -181,8 +181,8 @@ def for_answer(schema: Schema) -> Reduced:
 
 
 def for_tool(schema: Schema) -> tuple[Schema, tuple[str, ...]]:
-    """What the API takes of `schema` as that of the arguments of a tool, and without
-    which of its keywords."""
+    """The part of `schema` that the API accepts for the arguments of a tool, and the
+    keywords that it leaves out."""
     root = _without_reference(schema, schema)
     combined = tuple(keyword for keyword in _COMBINED if keyword in root)
     flat = _flattened(root, schema) if combined else root
@@ -190,9 +190,9 @@ def for_tool(schema: Schema) -> tuple[Schema, tuple[str, ...]]:
 
 
 class _Reduction:
-    """Takes out of a schema, whose references are to `root`, what cannot be used.
+    """Removes from a schema, with references into `root`, what cannot be used.
 
-    `left_out` has the keywords of what bounded the value, in order.
+    `left_out` has the removed keywords that restricted the value, in order.
     """
 
     def __init__(self, root: Schema) -> None:
@@ -200,7 +200,7 @@ class _Reduction:
         self._root = root
 
     def of(self, schema: Schema) -> Schema:
-        """What is left of it."""
+        """The part of `schema` that is left."""
         said = self._with_dependencies(self._with_first_items(schema))
         if isinstance(said.get("enum"), list):
             said["enum"] = list({_text(item): item for item in said["enum"]}.values())
@@ -225,7 +225,7 @@ class _Reduction:
         first = schema.get("prefixItems")
         if not first:
             return dict(schema)
-        # The API's dialect has no word for it that the CLI's validator knows too.
+        # No keyword for it is known to both the API and the CLI's validator.
         said = {k: v for k, v in schema.items() if k != "prefixItems"}
         self.left_out["prefixItems"] = None
         rest = said.get("items", True)
@@ -247,7 +247,7 @@ class _Reduction:
 
 
 class _Looks:
-    """How often one value is looked at by the parts of a schema, which may be any."""
+    """Counts how often the parts of a schema look at one value."""
 
     def __init__(self, root: Schema) -> None:
         self._root = root
@@ -255,7 +255,7 @@ class _Looks:
         self._counts: dict[int, int] = {}
 
     def are_bearable(self) -> bool:
-        """Whether no part asks for too many, or for itself."""
+        """Whether no part looks too often, or refers to itself."""
         waiting = [self._root]
         while waiting:
             schema = waiting.pop()
@@ -270,7 +270,7 @@ class _Looks:
             return known
         if depth > MOST_DEPTH:
             return MOST_LOOKS + 1
-        # Until it is known, whoever comes back to it has gone round in a circle.
+        # Until the count is known, coming back here means a circle.
         self._counts[id(schema)] = MOST_LOOKS + 1
         count = 1
         parts = [part for keyword, part in _parts(schema) if keyword in _IN_PLACE]
@@ -286,7 +286,7 @@ def _too_much(path: str, what: str) -> InvalidRequest:
 
 
 def _parts(schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """The schemas right within `schema`, each with its keyword."""
+    """The schemas directly inside `schema`, each with its keyword."""
     for keyword, value in schema.items():
         several: Any = ()
         if keyword in _MAPS or keyword == "dependencies":
@@ -297,7 +297,7 @@ def _parts(schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def _changed(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
-    """`schema` with each schema right within it replaced by what `change` makes."""
+    """`schema` with each schema directly inside it replaced by `change`."""
 
     def of(part: Any) -> Any:
         return change(part) if isinstance(part, dict) else part
@@ -322,7 +322,7 @@ def _address(root: Schema) -> str | None:
 
 
 def _reference(schema: Schema, address: str | None) -> str | None:
-    """What `schema` refers to, within the whole where that is at `address`."""
+    """The reference of `schema`, relative to `address`, the address of the root."""
     said = schema.get("$ref")
     if said is None and schema.get("$recursiveRef") == "#":
         return "#"
@@ -333,7 +333,7 @@ def _reference(schema: Schema, address: str | None) -> str | None:
 
 
 def _found(root: Schema, reference: Any) -> Any:
-    """What `reference` leads to within `root`: a schema, or None."""
+    """The schema that `reference` leads to within `root`; None if there is none."""
     if not isinstance(reference, str) or not reference.startswith("#"):
         return None
     pointer = unquote(reference[1:])
@@ -352,7 +352,7 @@ def _found(root: Schema, reference: Any) -> Any:
 
 
 def _without_reference(schema: Schema, root: Schema) -> Schema:
-    """The same schema, which says itself what it now refers to in `root`."""
+    """`schema` with the content of its reference into `root`."""
     said = schema
     for _ in range(MOST_DEPTH):
         target = _found(root, said.get("$ref"))
@@ -400,7 +400,7 @@ def _text(value: Any) -> str:
 
 
 def _is_harmless(pattern: str) -> bool:
-    """Whether the CLI's validator can have `pattern`, and means by it what we do."""
+    """Whether `pattern` is cheap, and the CLI's validator reads it as we do."""
     if len(pattern) > _MOST_PATTERN_CHARACTERS or not _PLAIN_PATTERN.fullmatch(pattern):
         return False
     if not pattern.startswith("^") or _REPEATED_GROUP.search(pattern):

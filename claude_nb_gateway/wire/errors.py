@@ -1,4 +1,4 @@
-"""The error object of OpenAI's APIs, which all of them share."""
+"""The error object that all of OpenAI's APIs share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ErrorBody(Struct):
-    """What went wrong, in OpenAI's shape."""
+    """OpenAI's error object."""
 
     message: str
     type: str
@@ -15,6 +15,6 @@ class ErrorBody(Struct):
 
 
 class ErrorResponse(Struct):
-    """The body of every answer that is an error; in a stream it is the last event."""
+    """The body of an error response; in a stream, the last event."""
 
     error: ErrorBody

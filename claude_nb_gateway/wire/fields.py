@@ -1,6 +1,6 @@
-"""What becomes of each field of a request: honoured, without effect, or refused.
+"""The fields of a request: honoured, without effect, or refused.
 
-One `Fields` for each kind of request both acts on them and describes them.
+Each kind of request has one `Fields`, which decodes it and documents it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import msgspec
 from ..claude_code.surrogates import mended_json
 from ..errors import InvalidRequest, cut
 
-#: What becomes of the field `model`, in all APIs.
+#: The documentation of the field `model`, in all APIs.
 MODEL = (
     "a name of `GET /v1/models` or any other of Claude's (`claude-…`), with or without "
     "`anthropic/` and the like before it; none is Claude Code's own default, or "
     "`ModelCatalog.default_model`"
 )
 
-#: Python works off nested values by recursion, which has an end.
+#: Python handles nested values by recursion, and its stack is limited.
 MOST_DEPTH = 200
 
-# What is wrong with a value may quote the value.
+# An error message may quote the value, so it is cut.
 MOST_REASON = 200
 
-#: Ranges that hold in all APIs, also of what has no effect.
+#: Ranges of numbers in all APIs, also of fields without effect.
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
@@ -38,8 +38,8 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 #: OpenAI's levels of effort.
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-#: Texts that say which one is meant. Names and ids may be longer than in OpenAI's API,
-#: where clients of other services send what those gave them.
+#: Names, ids and paths. They may be longer than in OpenAI's API, since clients also
+#: send ids of other services.
 Name = Annotated[str, msgspec.Meta(max_length=512)]
 PathText = Annotated[str, msgspec.Meta(max_length=4_096)]
 
@@ -47,7 +47,7 @@ Request = TypeVar("Request", bound=msgspec.Struct)
 
 
 class Refusal(NamedTuple):
-    """A field that cannot be honoured, for values of which `refused` holds."""
+    """A field that is refused for the values of which `refused` is true."""
 
     refused: Callable[[Any], bool]
     remedy: str
@@ -55,16 +55,16 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True)
 class Fields(Generic[Request]):
-    """The fields of `type`, each in one of the three kinds.
+    """The fields of the request `type`, each of one of three kinds.
 
     Parameters
     ----------
     honoured:
-        What the answer follows, and how.
+        What each field does.
     without_effect:
-        What is accepted and changes nothing, since the CLI cannot be told of it.
+        Accepted, but the CLI has no way to do it.
     refused:
-        What is answered by an error.
+        Answered by an error.
     """
 
     type: type[Request]
@@ -106,7 +106,7 @@ class Fields(Generic[Request]):
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            # It may be no more than half a character that it does not take.
+            # Perhaps msgspec only objects to half a character.
             mended = mended_json(body.decode()).encode()
             if mended == body:
                 raise
@@ -128,7 +128,7 @@ def check_depth(value: Any, field: str) -> None:
 
 
 def too_deep(field: str) -> InvalidRequest:
-    """The error of what is nested too deeply."""
+    """The error for a value that is nested too deeply."""
     return InvalidRequest(
         f"`{field}`: It is nested deeper than {MOST_DEPTH} levels: flatten it.",
         param=field,
@@ -136,7 +136,7 @@ def too_deep(field: str) -> InvalidRequest:
 
 
 def containers_in(value: Any) -> Iterator[Any]:
-    """The arrays and objects right within `value`, but for empty ones."""
+    """The arrays and objects directly inside `value` that are not empty."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):
@@ -145,7 +145,7 @@ def containers_in(value: Any) -> Iterator[Any]:
 
 
 def text_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
-    """What is wrong with a value, and where it is, which may be nowhere in it."""
+    """The message of `error`, and the path in it, which may be empty."""
     text, found, path = str(error).rpartition(" - at `$")
     if not found:
         text, path = path, ""

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from ..errors import InvalidRequest
 
-#: Whoever stops at a text knows its beginning, so these many characters suffice.
+#: Maximum length of a stop sequence. The first characters of a longer one would do.
 MOST_CHARACTERS = 1_000
 
 
 def check_lengths(sequences: Sequence[str], field: str) -> None:
     """Raise InvalidRequest, naming the field, where one is very long.
 
-    The answer is searched for them whenever the model has said a little more.
+    Each new piece of the answer is searched for all of them.
     """
     if any(len(sequence) > MOST_CHARACTERS for sequence in sequences):
         raise InvalidRequest(

@@ -1,6 +1,6 @@
-"""From the schemas that clients write to such as the CLI and the API take. Pure.
+"""Mends the JSON schemas of clients, so that the CLI and the API accept them. Pure.
 
-One that they do not take makes its tool vanish, or all tools, and nobody says so.
+The CLI drops a tool, or all tools, without a word if it does not accept a schema.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import InvalidRequest, quoted
 
 Json = dict[str, Any]
 
-# No client that means well sends more; what is done with them takes its time.
+# No well-meaning client sends more, and each part takes time.
 MOST_SUBSCHEMAS = 50_000
 MOST_LEVELS = 100
 
@@ -48,10 +48,10 @@ _EXCLUSIVE = {"exclusiveMaximum": "maximum", "exclusiveMinimum": "minimum"}
 
 
 class SchemaMender:
-    """Mends the schemas of one request's tools, or refuses them by name.
+    """Mends the schemas of one request, or refuses them and names the field.
 
-    What is mended has one plain meaning: null for what is not there, an empty array
-    for an empty object, the older forms of `items`, `required` and
+    It mends only what has one clear meaning: null for a missing value, an empty array
+    for an empty object, and the older forms of `items`, `required` and
     `exclusiveMinimum`.
     """
 
@@ -62,12 +62,12 @@ class SchemaMender:
         self._whose = ""
 
     def mended(self, schema: Json, tool: str, path: str) -> Json:
-        """`schema`, of the tool of this name, at `path` in the request.
+        """The mended `schema` of the tool `tool`, which the request has at `path`.
 
         Raises
         ------
         InvalidRequest
-            It is none, and its meaning cannot be told; or it is too large.
+            It is no schema and its meaning is not clear, or it is too large.
         """
         self._begin(path, f", of the tool {quoted(tool)}")
         kind = schema.get("type")
@@ -79,7 +79,7 @@ class SchemaMender:
         return mended
 
     def mended_answer(self, schema: Json, path: str) -> Json:
-        """`schema`, of an answer, which may be of any kind, at `path` in the request.
+        """The mended `schema` of an answer, which the request has at `path`.
 
         Raises
         ------
@@ -151,14 +151,14 @@ class SchemaMender:
         return [self._at_index(i, self._schema, v) for i, v in self._items(value)]
 
     def _items_keyword(self, value: Any) -> Any:
-        # An array is what is `prefixItems` now; see `_in_newer_form`.
+        # An array means what is `prefixItems` today; see `_in_newer_form`.
         if isinstance(value, list) and value:
             return self._schemas(value)
         return self._schema(value)
 
     def _required(self, value: Any) -> Any:
         if isinstance(value, bool) or value == {}:
-            return []  # the object that it is a property of says it
+            return []  # the object around it lists it
         return self._texts([value] if isinstance(value, str) else value)
 
     def _texts(self, value: Any) -> list[str]:
@@ -241,7 +241,7 @@ _KEYWORDS: dict[str, Callable[[SchemaMender, Any], Any]] = {
 
 
 def _required_of_old(properties: Any) -> list[str]:
-    """The names of those that say of themselves that they are required."""
+    """The properties that mark themselves as required, as in draft-03."""
     if not isinstance(properties, dict):
         return []
     return [

@@ -1,4 +1,4 @@
-"""From the functions of a request to the CLI's tools, and to the rules of their use.
+"""From the functions of a request to tools of the CLI, and to rules for their use.
 
 Pure.
 """
@@ -18,7 +18,7 @@ from ..errors import InvalidRequest, quoted
 from .dialects import check_bounds, check_references, for_tool, in_newest_form
 from .tool_schemas import SchemaMender
 
-# Ten times as many as OpenAI takes and more: no client that means well has so many.
+# OpenAI accepts 128. No well-meaning client has so many.
 MOST_TOOLS = 2_000
 
 _NOT_IN_WORDS = "An answer without that call is wrong, whatever it says."
@@ -26,7 +26,7 @@ _NOT_IN_WORDS = "An answer without that call is wrong, whatever it says."
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """A function that the model may call, as the client describes it.
+    """A function of the client that the model may call.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class FunctionDefinition:
     path:
         The function's field in the request, for errors.
     schema_path:
-        The same of the schema.
+        The field with the schema, for errors.
     """
 
     name: str
@@ -50,8 +50,8 @@ class FunctionDefinition:
 class ToolChoice:
     """Which functions the model may or must call.
 
-    With ``named`` it must call the one in `names`, with ``allowed`` it may call those
-    and no others, and must call one if `required`.
+    ``named``: it must call the one in `names`. ``allowed``: it may call only those in
+    `names`, and must call one of them if `required`.
     """
 
     kind: Literal["auto", "none", "required", "named", "allowed"] = "auto"
@@ -64,27 +64,27 @@ class ToolChoice:
         return self.required or self.kind in ("required", "named")
 
     def chosen(self, default: Collection[str] = ()) -> Collection[str]:
-        """The functions that it names, `default` where it names none at all."""
+        """The functions that it names; `default` if this kind names none."""
         return self.names if self.kind in ("named", "allowed") else default
 
 
 @dataclass(frozen=True)
 class ToolUse:
-    """The tools of a request, and what it asks of their use.
+    """The tools of a request, and the rules for their use.
 
     Parameters
     ----------
     tools:
-        What the model is given.
+        What the model gets.
     rule:
-        What is asked of the answer's calls; None for nothing.
+        What the calls in the answer must obey; None if there is no rule.
     fields:
         The field with the schema of each tool.
     checked:
-        The schemas that arguments are checked against: the field of each, and it as
-        text.
+        The schemas that the gateway checks arguments against: the field and the text
+        of each.
     left_out:
-        The fields, keywords of schemas, that the tools are without.
+        The keywords of schemas, as fields, that the CLI does not get.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -94,7 +94,7 @@ class ToolUse:
     left_out: tuple[str, ...] = ()
 
 
-#: What a request without tools says of them.
+#: A request without tools.
 NO_TOOLS = ToolUse()
 
 
@@ -105,16 +105,16 @@ def tool_use(
     one_at_a_time: bool = False,
     has_results: bool = False,
 ) -> ToolUse:
-    """The tools that stand for `functions`, used as `choice` says.
+    """The tools for `functions`, and the rules that follow from `choice`.
 
-    Where the conversation `has_results` of calls the Messages API wants the tools also
-    if none may be called.
+    `has_results`: the conversation has results of calls. Then the Messages API wants
+    the tools even if the model must not call any.
 
     Raises
     ------
     InvalidRequest
-        Two functions have one name, one has no name, a schema is none of an object,
-        or `choice` names a function that is not there.
+        Two functions have the same name, one has no name, a schema is not for an
+        object, or `choice` names a missing function.
     """
     if len(functions) > MOST_TOOLS:
         raise InvalidRequest(
@@ -147,7 +147,7 @@ def _left_out(pairs: Sequence[tuple[FunctionDefinition, _Made]]) -> tuple[str, .
 
 
 class _Made(NamedTuple):
-    """A tool, and the whole schema of its arguments as text, for strict calls."""
+    """A tool, and the full schema of its arguments as text, for strict calls."""
 
     tool: Tool
     checked: str
@@ -220,7 +220,7 @@ def _tool(function: FunctionDefinition, mender: SchemaMender) -> _Made:
     shown, renamed = with_legal_names(flat)
     description = function.description or ""
     tool = Tool(function.name, description, _text_of(shown), renamed, left_out)
-    # What strict calls are checked against is what was meant.
+    # Strict calls are checked against the full schema, not the reduced one.
     return _Made(tool, _text_of(schema))
 
 

@@ -1,7 +1,7 @@
 """The older completions API: a prompt in, its continuation out. Pure.
 
 Field by field as in https://platform.openai.com/docs/api-reference/completions. The
-prompt is one message of the user's: Claude answers it, rather than writing on.
+prompt is a message of the user: Claude answers it, and does not continue it.
 """
 
 from __future__ import annotations
@@ -125,12 +125,12 @@ def decode_completion_request(body: bytes) -> CompletionRequest:
 
 
 def read_completion_request(request: CompletionRequest) -> Reading:
-    """What `request` asks: its prompt is a message of the user's.
+    """What `request` asks: its prompt is a message of the user.
 
     Raises
     ------
     InvalidRequest
-        There is not one prompt, but none or several, or it is empty.
+        There is no prompt, or more than one, or it is empty.
     """
     prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
     if len(prompts) != 1 or not prompts[0].strip():
@@ -147,14 +147,14 @@ def read_completion_request(request: CompletionRequest) -> Reading:
 
 
 class CompletionWriter:
-    """Writes one answer in pieces, or whole.
+    """Writes one answer, in pieces or whole.
 
     Parameters
     ----------
     model:
         The model that the client named, until the one that answers is known.
     options:
-        What the stream carries beside the answer.
+        What the stream has beside the answer.
     """
 
     names_events = False
@@ -170,7 +170,7 @@ class CompletionWriter:
         self._usage = completion_usage(Usage())
 
     def write(self, event: TurnEvent) -> list[Completion]:
-        """The pieces that `event` becomes."""
+        """The pieces for `event`."""
         if isinstance(event, Started):
             self._model = event.model or self._model
         elif isinstance(event, Text):
@@ -181,7 +181,7 @@ class CompletionWriter:
         return []
 
     def fail(self, error: ErrorBody) -> list[ErrorResponse]:
-        """The error in the place of a piece."""
+        """The error, in place of a piece."""
         return [ErrorResponse(error)]
 
     def whole(self) -> Completion:

@@ -1,6 +1,6 @@
 """From the events of a turn to chat completion chunks, and to a whole one. Pure.
 
-One writer makes every chunk; the answer that is not streamed is those chunks, folded.
+One writer makes every chunk. An answer that is not streamed is those chunks, joined.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ FINISH_REASONS: dict[StopReason, FinishReason] = {
 
 
 class ChatWriter:
-    """Writes one answer as chunks, or whole.
+    """Writes one answer, as chunks or whole.
 
     Parameters
     ----------
     model:
         The model that the client named, until the one that answers is known.
     options:
-        What the stream carries beside the answer.
+        What the stream has beside the answer.
     streamed:
-        Whether the chunks are for the client; otherwise they are kept for `whole`.
+        Whether the client gets the chunks; otherwise they are kept for `whole`.
     """
 
     names_events = False
@@ -81,14 +81,14 @@ class ChatWriter:
         self._usage = completion_usage(Usage())
 
     def write(self, event: TurnEvent) -> list[ChatCompletionChunk]:
-        """The chunks that `event` becomes, often one."""
+        """The chunks for `event`, usually one."""
         chunks = self._chunks_of(event)
         if self._chunks is not None:
             self._chunks += chunks
         return chunks
 
     def fail(self, error: ErrorBody) -> list[ErrorResponse]:
-        """The error in the place of a chunk."""
+        """The error, in place of a chunk."""
         return [ErrorResponse(error)]
 
     def whole(self) -> ChatCompletion:
@@ -150,8 +150,8 @@ class ChatWriter:
 def completion_usage(usage: Usage) -> CompletionUsage:
     """OpenAI's token counts for those of the Messages API.
 
-    Anthropic counts what is read from the cache or written to it beside
-    `input_tokens`, OpenAI within `prompt_tokens`.
+    Anthropic counts tokens of the cache beside `input_tokens`; OpenAI includes them in
+    `prompt_tokens`.
     """
     cached = usage.cache_read_input_tokens or 0
     prompt = (usage.input_tokens or 0) + cached
@@ -172,7 +172,7 @@ def completion_usage(usage: Usage) -> CompletionUsage:
 def fold(
     chunks: Iterable[ChatCompletionChunk], usage: CompletionUsage
 ) -> ChatCompletion:
-    """The whole answer that `chunks` make up."""
+    """The whole answer, joined from `chunks`."""
     content: list[str] = []
     calls: list[ToolCall] = []
     reasoning: list[str] = []

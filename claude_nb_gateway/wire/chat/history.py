@@ -1,4 +1,4 @@
-"""From the messages of a transcript to those of a chat completion. Pure."""
+"""From the messages of a transcript to messages of chat completions. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Message = dict[str, Any]
 def chat_messages(entries: Iterable[Mapping[str, Any]]) -> list[Message]:
     """The conversation of `entries` (see `Transcripts.messages`), in OpenAI's words.
 
-    Each message has the `id` that it has in the transcript; what the model said in
-    several blocks is one message, each result of a tool one of its own.
+    Each message has its `id` of the transcript. The blocks of one answer of the model
+    make one message, and each result of a tool makes one.
     """
     messages: list[Message] = []
     answering = ""

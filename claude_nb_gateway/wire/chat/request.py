@@ -1,4 +1,4 @@
-"""A chat completion request: what becomes of each field, and what it asks. Pure."""
+"""A chat completion request: its fields, and what it asks. Pure."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def decode_request(body: bytes) -> ChatCompletionRequest:
 
 
 def check_stream_options(options: StreamOptions | None, stream: bool | None) -> None:
-    """Raise InvalidRequest for options of a stream that there is not."""
+    """Raise InvalidRequest for options of a stream without a stream."""
     if options is not None and not stream:
         raise InvalidRequest(
             "`stream_options`: There is no stream: leave it out, or set `stream`.",
@@ -130,7 +130,7 @@ def check_stream_options(options: StreamOptions | None, stream: bool | None) -> 
 
 
 def stop_sequences(stop: str | list[str] | None) -> list[str]:
-    """The sequences that `stop` stands for, as a list.
+    """`stop` as a list.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def read_request(request: ChatCompletionRequest) -> Reading:
     Raises
     ------
     InvalidRequest
-        A message cannot be expressed, or there is no question at the end.
+        A message, a tool or the format cannot be used, or there is no question.
     """
     images = Images()
     messages = [
@@ -229,7 +229,7 @@ def _calls(message: AssistantMessage, path: str) -> list[Call]:
 
 
 def _kinds(message: ChatMessage) -> tuple[type[Part], ...]:
-    # The CLI takes text and images from tools, and cannot attach anything elsewhere.
+    # The CLI accepts text and images in results of tools, and files only of the user.
     if isinstance(message, UserMessage):
         return TextPart, ImagePart, FilePart
     return (TextPart, ImagePart) if isinstance(message, ToolMessage) else (TextPart,)

@@ -1,8 +1,8 @@
-"""The request and response objects of OpenAI's API, as far as they act here.
+"""The request and response objects of OpenAI's chat completions, as far as used here.
 
 Field by field as in https://platform.openai.com/docs/api-reference/chat.
-Unknown fields of a request are accepted; `msgspec` checks those declared, and
-its messages name the JSON path of what is wrong.
+Unknown fields of a request are accepted. `msgspec` checks the others, and its messages
+name the JSON path of the error.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ Part = TextPart | ImagePart | RefusalPart | AudioPart | FilePart
 
 
 class SystemMessage(Struct, tag="system", tag_field="role"):
-    """What the application wants of the model."""
+    """The system prompt, or an instruction in the middle."""
 
     content: str | list[Part]
     name: str | None = None
 
 
 class DeveloperMessage(Struct, tag="developer", tag_field="role"):
-    """The newer name of a system message."""
+    """A system message under its newer name."""
 
     content: str | list[Part]
     name: str | None = None
@@ -115,7 +115,7 @@ class AssistantMessage(Struct, tag="assistant", tag_field="role"):
 
 
 class ToolMessage(Struct, tag="tool", tag_field="role"):
-    """The result of a tool call; `is_error` is our own, of one that failed."""
+    """The result of a tool call; `is_error` is the gateway's own, for a failed call."""
 
     tool_call_id: str
     content: str | list[Part]
@@ -137,7 +137,7 @@ ChatMessage = (
 
 
 class StreamOptions(Struct):
-    """What a stream carries beside the answer; `include_session` is our own."""
+    """What a stream has beside the answer; `include_session` is the gateway's own."""
 
     include_usage: bool | None = None
     include_session: bool | None = None
@@ -153,7 +153,7 @@ class FunctionDefinition(Struct):
 
 
 class FunctionTool(Struct, tag="function"):
-    """A tool of the one kind there is."""
+    """A function as a tool."""
 
     function: FunctionDefinition
 
@@ -195,7 +195,7 @@ class JSONObjectFormat(Struct, tag="json_object"):
 
 
 class JSONSchema(Struct):
-    """A schema with its name; `strict` makes no difference, it always holds."""
+    """A schema with its name; the answer must match unless `strict` is false."""
 
     name: Name
     schema: dict[str, Any] | None = None
@@ -215,7 +215,7 @@ ResponseFormat = TextFormat | JSONObjectFormat | JSONSchemaFormat
 class ChatCompletionRequest(Struct):
     """The body of `POST /v1/chat/completions`.
 
-    What becomes of each field is said in `wire.chat.request`.
+    For what each field does see `wire.chat.request`.
     """
 
     messages: list[ChatMessage]
@@ -328,8 +328,8 @@ class SessionInfo(Struct):
 class ChatCompletionChunk(Struct, kw_only=True):
     """One event of a streamed answer.
 
-    `usage` and `session` are left out unless asked for; then they are in the
-    last chunk, `usage` null before.
+    `usage` and `session` are in the last chunk if the request asks for them; then
+    `usage` is null in the others.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""From the events of a turn to those of a message, and to it whole. Pure."""
+"""From the events of a turn to the events of a message, or to a whole one. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ERROR_TYPES = {
 }
 
 
-# Of some the status does not say enough.
+# Codes of errors that are more precise than the status.
 _TYPES_OF_CODES = {
     "insufficient_quota": "billing_error",
     "request_too_large": "request_too_large",
@@ -75,14 +75,14 @@ def _type_of_code(error: ErrorBody) -> str | None:
 
 
 class MessageWriter:
-    """Writes one answer as Anthropic's events, or whole.
+    """Writes one answer, as Anthropic's events or whole.
 
     Parameters
     ----------
     model:
         The model that the client named, until the one that answers is known.
     request_id:
-        The name of the request, which errors bear.
+        The id of the request, which errors contain.
     shows_thoughts:
         Whether the client wants to see what the model thinks.
     """
@@ -100,7 +100,7 @@ class MessageWriter:
         )
 
     def write(self, event: TurnEvent) -> list[msgspec.Struct]:
-        """The events that `event` becomes."""
+        """The events for `event`."""
         if isinstance(event, Text):
             return self._text(event.text)
         if isinstance(event, Thinking):
@@ -183,7 +183,7 @@ class MessageWriter:
 
 
 def _parsed(arguments: str) -> dict[str, object]:
-    # What is cut short at the limit is no JSON; the stop reason says so.
+    # Arguments that were cut at the limit are not JSON; the stop reason says so.
     try:
         parsed = json.loads(mended_json(arguments))
     except (ValueError, RecursionError):

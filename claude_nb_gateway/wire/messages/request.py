@@ -1,4 +1,4 @@
-"""A request of the Messages API: what becomes of its fields, and what it asks. Pure."""
+"""A request of the Messages API: its fields, and what it asks. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from .types import (
 )
 from .types import ContentBlock as Block
 
-# Anthropic names no limit. Each is looked for in every word of the answer.
+# Anthropic documents no limit, but each sequence costs time in each delta.
 MOST_STOP_SEQUENCES = 64
 
 # Tools that Anthropic's servers run: `web_search_20250305`.
@@ -132,7 +132,7 @@ def read_request(request: CountTokensRequest) -> Reading:
     Raises
     ------
     InvalidRequest
-        A content block cannot be taken, or there is no question at the end.
+        A block, a tool or the format cannot be used, or there is no question.
     """
     images = Images()
     messages = [
@@ -192,7 +192,7 @@ def _system(system: str | list[TextBlock]) -> list[ContentBlock]:
 
 
 def _messages(message: MessageParam, path: str, images: Images) -> Iterator[Message]:
-    """The results of calls that `message` brings, and what else it says."""
+    """The results of calls in `message`, then the rest of it."""
     if isinstance(message.content, str):
         yield Message(message.role, text_blocks(message.content), path)
         return
@@ -291,7 +291,7 @@ def _misplaced(path: str) -> InvalidRequest:
 
 
 def tools_left_out(request: CountTokensRequest) -> list[str]:
-    """The paths of the tools that Anthropic would run, which nobody does here."""
+    """The fields of tools that Anthropic's servers run, which the gateway cannot."""
     return [
         f"tools[{index}]"
         for index, tool in enumerate(request.tools or [])
@@ -300,7 +300,7 @@ def tools_left_out(request: CountTokensRequest) -> list[str]:
 
 
 def fields_without_effect(request: CountTokensRequest) -> list[str]:
-    """The names of the fields within messages that were sent and change nothing."""
+    """The fields within messages that were sent and have no effect."""
     documents = [
         block
         for message in request.messages

@@ -1,4 +1,4 @@
-"""The objects of Anthropic's Messages API, as far as they act here.
+"""The objects of Anthropic's Messages API, as far as used here.
 
 Field by field as in https://docs.anthropic.com/en/api/messages.
 """
@@ -39,7 +39,7 @@ class TextSource(Struct, tag="text"):
 
 
 class FileSource(Struct, tag="file"):
-    """A file of a store that there is not."""
+    """A file in a store, which the gateway does not have."""
 
     file_id: Name
 
@@ -76,44 +76,44 @@ class ToolResultBlock(Struct, tag="tool_result"):
 
 
 class ThinkingBlock(Struct, tag="thinking"):
-    """What the model thought before; it is not told again."""
+    """An earlier thought; it is not sent to the model again."""
 
     thinking: str = ""
     signature: str = ""
 
 
 class RedactedThinkingBlock(Struct, tag="redacted_thinking"):
-    """What the model thought, unreadable."""
+    """An earlier thought in encrypted form."""
 
     data: str = ""
 
 
 class ServerToolUseBlock(Struct, tag="server_tool_use"):
-    """A call of a tool of Anthropic's, made elsewhere; it is not told again."""
+    """A call of a tool of Anthropic's servers; it is not sent to the model again."""
 
 
 class WebSearchResultBlock(Struct, tag="web_search_tool_result"):
-    """What a search elsewhere found; the model's words have it."""
+    """The results of a search on Anthropic's servers; left out."""
 
 
 class WebFetchResultBlock(Struct, tag="web_fetch_tool_result"):
-    """What was fetched elsewhere; the model's words have it."""
+    """A page that Anthropic's servers fetched; left out."""
 
 
 class CodeExecutionResultBlock(Struct, tag="code_execution_tool_result"):
-    """What code gave that was run elsewhere; the model's words have it."""
+    """The output of code that ran on Anthropic's servers; left out."""
 
 
 class BashResultBlock(Struct, tag="bash_code_execution_tool_result"):
-    """What a command gave elsewhere; the model's words have it."""
+    """The output of a command on Anthropic's servers; left out."""
 
 
 class TextEditorResultBlock(Struct, tag="text_editor_code_execution_tool_result"):
-    """What became of a file elsewhere; the model's words have it."""
+    """The change of a file on Anthropic's servers; left out."""
 
 
 class ToolSearchResultBlock(Struct, tag="tool_search_tool_result"):
-    """The tools that a search elsewhere found."""
+    """The tools that a search on Anthropic's servers found; left out."""
 
 
 ContentBlock = (
@@ -135,7 +135,7 @@ ContentBlock = (
 
 
 class MessageParam(Struct):
-    """A message; `system` has its place among the user's."""
+    """A message; a `system` message counts as the user's."""
 
     role: Literal["user", "assistant", "system"]
     content: str | list[ContentBlock]
@@ -184,14 +184,14 @@ class JSONOutput(Struct, tag="json_schema"):
 
 
 class OutputConfig(Struct):
-    """What the answer is, and how much goes into it."""
+    """The format of the answer, and the effort for it."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: JSONOutput | None = None
 
 
 class Thinking(Struct):
-    """Whether thoughts are shown; how much is thought is Claude Code's affair."""
+    """Whether thoughts are shown. Claude Code decides how much the model thinks."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: int | None = None
@@ -216,7 +216,7 @@ class CountTokensRequest(Struct, kw_only=True):
 class MessagesRequest(CountTokensRequest, kw_only=True):
     """The body of `POST /v1/messages`.
 
-    What becomes of each field is said in `anthropic.request`.
+    For what each field does see `wire.messages.request`.
     """
 
     max_tokens: int
@@ -236,13 +236,13 @@ class MessagesRequest(CountTokensRequest, kw_only=True):
 
 
 class TokenCount(Struct):
-    """The answer to `POST /v1/messages/count_tokens`, as Claude Code estimates."""
+    """The answer to `POST /v1/messages/count_tokens`: Claude Code's own estimate."""
 
     input_tokens: int
 
 
 class MessageUsage(Struct):
-    """Token counts; `input_tokens` is without what the cache has."""
+    """Token counts; `input_tokens` does not include those of the cache."""
 
     input_tokens: int = 0
     cache_creation_input_tokens: int = 0
@@ -251,7 +251,7 @@ class MessageUsage(Struct):
 
 
 class ThinkingOut(Struct, tag="thinking"):
-    """What the model thought; it needs no signature to be sent back to here."""
+    """A thought of the model; it needs no signature to come back here."""
 
     thinking: str
     signature: str = ""
@@ -358,7 +358,7 @@ class ErrorDetail(Struct):
 
 
 class ErrorEvent(Struct, tag="error", kw_only=True):
-    """Every answer that is not a success, also in the place of an event."""
+    """An error, as a response or as the last event of a stream."""
 
     error: ErrorDetail
     request_id: str | None = None

@@ -1,4 +1,4 @@
-"""A conversation made short: what is asked of the model for it, and what it becomes.
+"""Compaction: the question for a summary of a conversation, and the result.
 
 Pure. Field by field as in https://www.openresponses.org/specification.
 """
@@ -30,7 +30,7 @@ WORDS = (
 )
 GOES_ON = "The conversation so far, made short:"
 
-#: Longer content of a `compaction` item is none of ours, and not looked at.
+#: The gateway makes no longer content of a `compaction` item, and does not look at it.
 MOST_CONTENT = 10 * 2**20
 
 
@@ -78,20 +78,20 @@ COMPACT: Fields[CompactRequest] = Fields(
 
 
 class CompactionItem(Struct, tag="compaction"):
-    """What stands for a conversation; its content is for this gateway alone."""
+    """Stands for a conversation; only this gateway can read its content."""
 
     id: str
     encrypted_content: str
 
 
 class KeptText(Struct, tag="input_text"):
-    """Text of a message that is kept as it was."""
+    """The text of a message that is kept."""
 
     text: str
 
 
 class KeptMessage(Struct, tag="message", kw_only=True):
-    """A message of the system's or the developer's, kept as it was."""
+    """A system or developer message that is kept."""
 
     id: str
     status: Literal["completed"] = "completed"
@@ -100,7 +100,7 @@ class KeptMessage(Struct, tag="message", kw_only=True):
 
 
 class CompactedResponse(Struct, kw_only=True):
-    """The answer to `POST /v1/responses/compact`: the input to go on with."""
+    """The answer to `POST /v1/responses/compact`: the input for the next request."""
 
     id: str
     object: Literal["response.compaction"] = "response.compaction"
@@ -127,7 +127,7 @@ def decode_compact_request(body: bytes) -> CompactRequest:
 
 
 def divided(items: Sequence[Item]) -> tuple[list[KeptMessage], list[Item]]:
-    """`items`: those that orders are in, which stay as they are, and the others."""
+    """The system and developer messages in `items`, which are kept, and the others."""
     kept, others = [], []
     for item in items:
         texts = _texts(item.get("content"))
@@ -141,7 +141,7 @@ def divided(items: Sequence[Item]) -> tuple[list[KeptMessage], list[Item]]:
 
 
 def _texts(content: Any) -> list[str] | None:
-    """The texts that `content` is made of, None if it is made of something else."""
+    """The texts in `content`; None if there is anything else in it."""
     parts = content if isinstance(content, list) else [{"text": content}]
     texts = [
         part["text"]
@@ -159,7 +159,7 @@ def summary_request(
     Raises
     ------
     InvalidRequest
-        They say nothing.
+        They are empty.
     """
     content = [block for message in messages for block in _retold(message)]
     order = Message("system", [text_block(WORDS)], "instructions")
@@ -172,7 +172,7 @@ def summary_request(
 
 
 def summary_item(summary: str) -> Item:
-    """What the model is told in the place of a `compaction` item."""
+    """The message for the model in place of a `compaction` item."""
     part = {"type": "input_text", "text": f"{GOES_ON}\n\n{summary}"}
     return {"type": "message", "role": "user", "content": [part]}
 

@@ -1,4 +1,4 @@
-"""The events of a response that is streamed, of OpenAI's Responses API.
+"""The events of a streamed response in OpenAI's Responses API.
 
 Field by field as in https://platform.openai.com/docs/api-reference/responses-streaming.
 """

@@ -1,4 +1,4 @@
-"""From the events of a turn to those of a response, and to it whole. Pure."""
+"""From the events of a turn to the events of a response, or to a whole one. Pure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ INCOMPLETE: dict[StopReason, IncompleteDetails] = {
     "refusal": IncompleteDetails("content_filter"),
 }
 
-# The codes of failures by which clients decide what to do next; all others are one.
+# Clients look at these codes of failures to decide what to do. All others become one.
 FAILURES = frozenset(
     {
         "rate_limit_exceeded",
@@ -88,12 +88,12 @@ Value = TypeVar("Value")
 
 
 def response_to(request: ResponseRequest, tools: ClientTools) -> Response:
-    """The response to `request`, not begun.
+    """The response to `request`, not started.
 
     Raises
     ------
     InvalidRequest
-        There is more metadata than OpenAI takes.
+        There is more metadata than OpenAI accepts.
     """
     metadata = request.metadata or {}
     if len(metadata) > MOST_METADATA:
@@ -133,22 +133,22 @@ def _or(value: Value | None, default: Value) -> Value:
 def _shown(text: TextConfig | None) -> TextConfig:
     if text is None or not isinstance(text.format, JSONSchemaText):
         return text or TextConfig()
-    # Who leaves `strict` out does not ask for it.
+    # A missing `strict` is shown as false.
     wanted = replace(text.format, strict=bool(text.format.strict))
     return replace(text, format=wanted)
 
 
 class ResponseWriter:
-    """Writes one answer as OpenAI's events; `response` is what it is so far.
+    """Writes one answer as OpenAI's events; `response` is the answer so far.
 
     Parameters
     ----------
     response:
-        As `response_to` makes it.
+        See `response_to`.
     shows_thoughts:
         Whether the client wants to see what the model thinks.
     tools:
-        What the model may call.
+        The tools of the request.
     """
 
     names_events = True
@@ -169,7 +169,7 @@ class ResponseWriter:
         self._open: OutputItem | None = None
 
     def write(self, event: TurnEvent) -> list[Event]:
-        """The events that `event` becomes."""
+        """The events for `event`."""
         return self._numbered(self._events_of(event))
 
     def _events_of(self, event: TurnEvent) -> list[Event]:
@@ -199,17 +199,17 @@ class ResponseWriter:
         return self._numbered([ResponseFailed(response=self.response)])
 
     def cancel(self) -> list[Event]:
-        """The event that ends a stream which somebody has cancelled."""
+        """The last event of a response that somebody cancelled."""
         self._close("incomplete")
         self.response.status = "cancelled"
         return self._numbered([ResponseIncomplete(response=self.response)])
 
     def skip(self) -> list[Event]:
-        """The events of a response for which the model is not asked."""
+        """All events of a response that does not ask the model."""
         return self._numbered([*self._created(), *self._end("end_turn", Usage())])
 
     def preceded(self, note: Event, events: Iterable[Struct]) -> list[Event]:
-        """`note` and then `events`, the last ones made, numbered anew."""
+        """`note` and then `events`, which were made last, with new numbers."""
         made = [event for event in events if isinstance(event, Event)]
         self._sent -= len(made)
         return self._numbered([note, *made])
@@ -280,7 +280,8 @@ class ResponseWriter:
     def _more_arguments(self, fragment: str) -> list[Event]:
         item = self._open
         if isinstance(item, CustomToolCallOut | LocalShellCallOut):
-            # Said when it is whole: until then it is JSON, which the client's is not.
+            # The client gets it when it is complete: until then it is JSON, and the
+            # client expects plain text.
             self._arguments.append(fragment)
             return []
         assert isinstance(item, FunctionCallOut)
@@ -306,7 +307,7 @@ class ResponseWriter:
         return [*events, OutputItemDone(output_index=self._index, item=item)]
 
     def _completed(self, item: OutputItem) -> list[Event]:
-        """The events that say that what is in `item` is whole."""
+        """The events that say that the content of `item` is complete."""
         at: dict[str, Any] = {"item_id": item.id, "output_index": self._index}
         if isinstance(item, ReasoningItem):
             thought = item.summary[0]
@@ -351,8 +352,7 @@ class ResponseWriter:
 def response_usage(usage: Usage) -> ResponseUsage:
     """OpenAI's token counts for those of the Messages API.
 
-    Anthropic counts what is read from the cache or written to it beside
-    `input_tokens`, OpenAI within them.
+    Anthropic counts tokens of the cache beside `input_tokens`; OpenAI includes them.
     """
     cached = usage.cache_read_input_tokens or 0
     input_tokens = (usage.input_tokens or 0) + cached

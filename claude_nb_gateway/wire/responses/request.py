@@ -1,4 +1,4 @@
-"""A request of the Responses API: what becomes of its fields, what it asks. Pure."""
+"""A request of the Responses API: its fields, and what it asks. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .types import (
 )
 from .types import Refusal as RefusalPart
 
-#: What can be asked for in `include` and is there anyway, or changes nothing.
+#: Values of `include` that are always there, or have no effect.
 HARMLESS_INCLUDES = ("reasoning.encrypted_content", "message.input_image.image_url")
 
 RESPONSE: Fields[ResponseRequest] = Fields(
@@ -153,13 +153,13 @@ def _decoded(body: bytes, fields: Fields[Request]) -> Request:
 
 
 def decode_response_create(message: bytes) -> ResponseCreate | None:
-    """Read and check a message of a WebSocket; None is one that asks for nothing.
+    """Read and check a message of a WebSocket; None if it asks for nothing.
 
     Raises
     ------
     InvalidRequest
-        See `decode_response_request`; it is another message; or it asks for what
-        cannot be on a WebSocket.
+        See `decode_response_request`; or it is another message, or has a field that
+        makes no sense on a WebSocket.
     """
     create = _decoded(message, _CREATE)
     if create.type == "response.processed":
@@ -170,7 +170,7 @@ def decode_response_create(message: bytes) -> ResponseCreate | None:
             "`response.create`.",
             param="type",
         )
-    # Both go without saying here; what says the same is let be.
+    # A WebSocket always streams. A field that says so is fine.
     for name, only in (("stream", True), ("background", False)):
         if getattr(create, name) not in (None, only):
             raise InvalidRequest(
@@ -182,7 +182,7 @@ def decode_response_create(message: bytes) -> ResponseCreate | None:
 
 
 def named_previous(message: bytes) -> str | None:
-    """The response that a message goes on with, whatever is wrong with the rest."""
+    """The `previous_response_id` of a message, even if the rest is not valid."""
     try:
         return msgspec.json.decode(message, type=_Previous).previous_response_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -213,7 +213,7 @@ def items_of(request: ResponseRequest) -> list[Item]:
         part = {"type": "input_text", "text": request.input}
         return [{"type": "message", "role": "user", "content": [part]}]
     if request.input == [] and request.previous_response_id is not None:
-        return []  # that one may have brought the question
+        return []  # the previous response may end with the question
     if not request.input:
         raise InvalidRequest("`input` is missing or empty.", param="input")
     return [
@@ -228,21 +228,21 @@ def read_messages(
     items: Sequence[Item],
     images: Images,
 ) -> list[Message]:
-    """What is said in a conversation.
+    """The messages of a conversation.
 
     Parameters
     ----------
     before:
-        The items of the conversation that goes on, those of responses included.
+        The items of the previous responses, input and output.
     items:
-        What is new.
+        The new items.
     images:
-        Takes the images that are to be fetched.
+        Gets the images to fetch.
 
     Raises
     ------
     InvalidRequest
-        An item is none that can be taken.
+        An item cannot be used.
     """
     named = [("previous_response_id", item) for item in before]
     named += [(f"input[{index}]", item) for index, item in enumerate(items)]
@@ -270,12 +270,12 @@ def read_request(
     messages: Sequence[Message],
     images: Images,
 ) -> Reading:
-    """What `request` asks, with `tools` of its own, after these `messages`.
+    """What `request`, with `tools`, asks after `messages`.
 
     Raises
     ------
     InvalidRequest
-        There is no question at the end, or a tool or format cannot be taken.
+        There is no question, or a tool or the format cannot be used.
     """
     return read(
         messages,
@@ -328,7 +328,7 @@ def _message(item: InputItem, path: str, images: Images) -> Message | None:
 
 
 _TEXTS: tuple[type[Any], ...] = (InputText, OutputText, RefusalPart)
-# The CLI takes text and images from tools, and cannot attach anything elsewhere.
+# The CLI accepts text and images in results of tools, and files only of the user.
 _RESULTS: tuple[type[Any], ...] = (*_TEXTS, InputImage)
 _MAY_SEND: dict[str, tuple[type[Any], ...]] = {"user": (*_RESULTS, InputFile)}
 
@@ -377,7 +377,7 @@ def _tool_choice(choice: ResponseToolChoice | None) -> ToolChoice:
     if choice is None or isinstance(choice, str):
         return ToolChoice(choice or "auto")
     if isinstance(choice, AllowedChoice):
-        # Those that are left out are allowed to no effect.
+        # Tools that are left out cannot be called anyway.
         names = [_name(tool) for tool in choice.tools if tool.get("type") not in HOSTED]
         required = choice.mode == "required"
         return ToolChoice("allowed", tuple(names), required=required)

@@ -1,4 +1,4 @@
-"""What goes over a WebSocket of the Responses API, beside its events.
+"""The messages on a WebSocket of the Responses API, beside its events.
 
 Field by field as in https://www.openresponses.org/specification.
 """
@@ -14,7 +14,7 @@ from .types import ResponseRequest
 class ResponseCreate(ResponseRequest, kw_only=True):
     """A message of a WebSocket: a request, which is answered by its events.
 
-    With `generate` false it is kept to be gone on with, and the model is not asked.
+    If `generate` is false the model is not asked: a later message can continue it.
     """
 
     type: str = ""
@@ -22,7 +22,7 @@ class ResponseCreate(ResponseRequest, kw_only=True):
 
 
 class HeadersEvent(Event, tag="claude_nb_gateway:headers"):
-    """What an answer over HTTP has in its headers, on a WebSocket."""
+    """What an HTTP response would have in its headers."""
 
     headers: dict[str, str]
 
@@ -39,7 +39,7 @@ class SocketErrorBody(Struct):
 class SocketError(Struct, tag="error", kw_only=True, omit_defaults=True):
     """The answer to a message of a WebSocket that is not answered by a response.
 
-    `headers` are those that an answer over HTTP would have.
+    `headers` are those that an HTTP response would have.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""The tools that clients of the Responses API run beside functions, and their items.
+"""Tools of the Responses API that clients run beside functions, and their items.
 
 Codex sends all of them. Field by field as in OpenAI's specification.
 """
@@ -46,7 +46,7 @@ class AllowedChoice(Struct, tag="allowed_tools"):
 
 
 class CustomToolCallItem(Struct, tag="custom_tool_call", kw_only=True):
-    """A call of a custom tool by the model, said before."""
+    """An earlier call of a custom tool."""
 
     call_id: str
     name: Name
@@ -55,7 +55,7 @@ class CustomToolCallItem(Struct, tag="custom_tool_call", kw_only=True):
 
 
 class LocalShellCallItem(Struct, tag="local_shell_call", kw_only=True):
-    """A call of the client's shell by the model, said before."""
+    """An earlier call of the client's shell."""
 
     action: dict[str, Any]
     call_id: str | None = None
@@ -63,38 +63,38 @@ class LocalShellCallItem(Struct, tag="local_shell_call", kw_only=True):
 
 
 class WebSearchCallItem(Struct, tag="web_search_call"):
-    """A search that was made elsewhere; what it found is in the model's words."""
+    """A search on OpenAI's servers; left out, as are the items below."""
 
 
 class FileSearchCallItem(Struct, tag="file_search_call"):
-    """A search of files that was made elsewhere."""
+    """A search of files on OpenAI's servers."""
 
 
 class CodeInterpreterCallItem(Struct, tag="code_interpreter_call"):
-    """Code that was run elsewhere."""
+    """Code that ran on OpenAI's servers."""
 
 
 class ImageGenerationCallItem(Struct, tag="image_generation_call"):
-    """An image that was made elsewhere."""
+    """An image of OpenAI's servers."""
 
 
 class ComputerCallItem(Struct, tag="computer_call"):
-    """What was done on a computer elsewhere."""
+    """An action on a computer."""
 
 
 class ComputerCallOutputItem(Struct, tag="computer_call_output"):
-    """What was seen of a computer elsewhere."""
+    """A screenshot of a computer."""
 
 
 class ToolSearchCallItem(Struct, tag="tool_search_call"):
-    """A search of tools that was made elsewhere."""
+    """A search of tools on OpenAI's servers."""
 
 
 class ToolSearchOutputItem(Struct, tag="tool_search_output"):
-    """The tools that a search elsewhere found."""
+    """The tools that such a search found."""
 
 
-#: Items of tools that nobody runs here; they are not told again.
+#: Items of tools on OpenAI's servers; they are not sent to the model.
 HostedCallItem = (
     WebSearchCallItem
     | FileSearchCallItem

@@ -1,7 +1,7 @@
-"""Every tool of a response's client as a function, and its calls back again. Pure.
+"""Tools of the Responses API as functions, and calls of those as items again. Pure.
 
-The CLI knows functions alone. A custom tool becomes one with a single text, the
-client's shell one with a command, and what a namespace holds gets its name in front.
+The CLI only knows functions. A custom tool becomes a function with one text, the
+client's shell one with a command, and a tool in a namespace gets that name in front.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CallOut = FunctionCallOut | CustomToolCallOut | LocalShellCallOut
 CallItem = FunctionCallItem | CustomToolCallItem | LocalShellCallItem
 ClientTool = ResponseFunctionTool | CustomTool | LocalShellTool | NamespaceTool
 
-#: Tools that OpenAI runs itself; they are left out, and reported.
+#: Tools on OpenAI's servers. They are left out, and the client is told.
 HOSTED = (
     "code_interpreter",
     "computer",
@@ -81,7 +81,7 @@ _COMMAND_SCHEMA: Json = {
 
 @dataclass(frozen=True)
 class _Call:
-    """How calls of one function are said."""
+    """The kind of item that a call of a function becomes."""
 
     kind: str
     name: str = ""
@@ -92,8 +92,8 @@ class _Call:
 class ClientTools:
     """The tools of one request.
 
-    `functions` are what the model is given, `told` the tools as the response names
-    them, `left_out` the paths of those that nobody runs here.
+    `functions`: what the model gets. `told`: the tools as the response shows them.
+    `left_out`: the fields of the tools that cannot be used.
     """
 
     functions: list[FunctionDefinition] = field(default_factory=list)
@@ -118,7 +118,7 @@ class ClientTools:
         )
 
     def add(self, tool: ClientTool, path: str, namespace: str | None = None) -> None:
-        """Take in a tool of the client's; raises InvalidRequest."""
+        """Add a tool of the client; raises InvalidRequest."""
         if isinstance(tool, NamespaceTool):
             for index, raw in enumerate(tool.tools):
                 inner = f"{path}.tools[{index}]"
@@ -149,7 +149,7 @@ def read_tools(tools: Sequence[Json] | None) -> ClientTools:
     Raises
     ------
     InvalidRequest
-        One is of no kind that there is, or its fields are not.
+        A tool has an unknown type, or wrong fields.
     """
     found = ClientTools()
     for index, raw in enumerate(tools or []):
@@ -164,17 +164,17 @@ def read_tools(tools: Sequence[Json] | None) -> ClientTools:
 
 
 def flat_name(name: str, namespace: str | None) -> str:
-    """The name of a function for what is `name` within `namespace`."""
+    """The name of the function for the tool `name` in `namespace`."""
     return f"{namespace}__{name}" if namespace else name
 
 
 def _function_name(name: str, namespace: str | None) -> str:
-    # What has no name is refused later, by its path.
+    # An empty name is refused later, with its path.
     return flat_name(name, namespace) if name else ""
 
 
 def earlier_call(item: CallItem, path: str) -> Call:
-    """A call that was said before in the item at `path`, as one of a function."""
+    """The earlier call in the item at `path`, as a call of a function."""
     if isinstance(item, LocalShellCallItem):
         action = {name: value for name, value in item.action.items() if value}
         action.pop("type", None)
@@ -187,7 +187,7 @@ def earlier_call(item: CallItem, path: str) -> Call:
 
 
 def fill(item: CustomToolCallOut | LocalShellCallOut, arguments: str) -> None:
-    """Put what the model wrote into its call; at the limit that may be no JSON."""
+    """Put the arguments into the item; if they were cut, they may not be JSON."""
     given = _parsed(arguments)
     if isinstance(item, CustomToolCallOut):
         text = given.get("input", arguments)

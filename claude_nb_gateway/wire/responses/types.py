@@ -1,4 +1,4 @@
-"""The objects of OpenAI's Responses API, as far as they act here.
+"""The objects of OpenAI's Responses API, as far as used here.
 
 Field by field as in https://platform.openai.com/docs/api-reference/responses.
 """
@@ -113,7 +113,7 @@ class LocalShellCallOutput(Struct, tag="local_shell_call_output", kw_only=True):
 
 
 class InputReasoning(Struct, tag="reasoning"):
-    """What the model thought before; it is not told again."""
+    """An earlier thought; it is not sent to the model again."""
 
 
 class ItemReference(Struct, tag="item_reference"):
@@ -191,7 +191,7 @@ class TextConfig(Struct, omit_defaults=True):
 
 
 class ResponseStreamOptions(Struct):
-    """What a stream carries beside the answer; nothing is obfuscated here."""
+    """What a stream has beside the answer; the gateway obfuscates nothing."""
 
     include_obfuscation: bool | None = None
 
@@ -199,9 +199,9 @@ class ResponseStreamOptions(Struct):
 class ResponseRequest(Struct):
     """The body of `POST /v1/responses`.
 
-    What becomes of each field is said in `wire.responses.request`. The items of
-    `input` are `InputItem`, of which a message may leave its type out; what tools
-    there may be, `wire.responses.tools` says.
+    For what each field does see `wire.responses.request`, for the tools see
+    `wire.responses.tools`. The items of `input` are `InputItem`; a message may leave
+    its type out.
     """
 
     input: str | list[dict[str, Any]] | None = None
@@ -330,10 +330,10 @@ ResponseStatus = Literal[
 
 
 class Response(Struct, kw_only=True):
-    """A response, begun or ended.
+    """A response, started or ended.
 
-    Every field is there in every answer, as Open Responses has it: with a value where
-    the request named none.
+    As Open Responses requires, every field is always there, with a default if the
+    request has none.
     """
 
     id: str
