@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
+from tornado.iostream import StreamClosedError
 
 from .. import metrics
 from ..claude.profile import CHAT, Profile
@@ -360,6 +361,8 @@ class AnsweringHandler(GatewayHandler):
                 chunks_now = merge(batch) if behind else batch
                 events = [event for chunk in chunks_now for event in wire.feed(chunk)]
                 behind = await stream.send(events)
+        except StreamClosedError:
+            raise  # there is nobody to tell
         except Exception as error:
             if not stream.started or self.client_gone:
                 raise
