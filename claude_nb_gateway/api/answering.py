@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
+from tornado.iostream import StreamClosedError
 
 from .. import metrics
 from ..access.rights import Action, Resource
@@ -351,6 +352,8 @@ class AnsweringHandler(GatewayHandler):
                 now = merged(batch) if behind else batch
                 frames = [frame for event in now for frame in writer.write(event)]
                 behind = await stream.send(frames)
+        except StreamClosedError:
+            raise  # there is nobody to tell
         except Exception as error:
             if not stream.started or self.client_gone:
                 raise

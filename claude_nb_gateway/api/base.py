@@ -20,6 +20,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from .. import metrics
@@ -380,6 +381,9 @@ class GatewayHandler(BodyHandler):
             if not self.client_gone:
                 raise
             work.uncancel()
+        except StreamClosedError:
+            # Who writes may learn of it before `on_connection_close` does.
+            self.client_gone = True
         finally:
             self._work = None
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -63,13 +64,23 @@ class Frames:
         """Write `events`, and wait until they are out.
 
         Returns whether the client was too slow to take them at once.
+
+        Raises
+        ------
+        tornado.iostream.StreamClosedError
+            The client is gone.
         """
-        events = list(events)
+        try:
+            return await self._write(list(events))
+        except WebSocketClosedError:
+            raise StreamClosedError from None
+
+    async def _write(self, events: list[msgspec.Struct]) -> bool:
         if not events:
             return False
         told = self._socket.take_told()
         if told and isinstance(self._writer, ResponseWriter):
-            events = self._writer.preceded(HeadersEvent(headers=told), events)
+            events = [*self._writer.preceded(HeadersEvent(headers=told), events)]
         writes = [self._socket.write_message(encode(event)) for event in events]
         for write in writes:
             write.add_done_callback(_ignore_closed)
@@ -286,8 +297,6 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             with self.only_for_its_reader(), http_errors():
                 await self._check_key_again()
                 await self._respond_to(message)
-        except WebSocketClosedError:
-            self.client_gone = True
         except Exception as error:  # noqa: BLE001 - it is the answer
             status = await self._send_error(error)
         if status >= 400 or self.failed_midway:
