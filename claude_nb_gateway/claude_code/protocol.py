@@ -163,7 +163,10 @@ class StreamEvent(Struct, tag="stream_event"):
 
 
 class System(Struct, tag="system"):
-    """The CLI about itself: `init`, `status`, `api_retry`, and others."""
+    """The CLI about itself: `init`, `api_retry`, `permission_denied`, and others.
+
+    `tool_use_id`, `tool_name` and `message` are those of a tool that was denied.
+    """
 
     subtype: str = ""
     session_id: str = ""
@@ -172,6 +175,9 @@ class System(Struct, tag="system"):
     max_retries: int | None = None
     error_status: int | None = None
     tools: list[str] | None = None
+    tool_use_id: str = ""
+    tool_name: str = ""
+    message: Any = None
 
 
 class Assistant(Struct, tag="assistant"):
@@ -218,6 +224,15 @@ class Result(Struct, tag="result"):
     def was_interrupted(self) -> bool:
         """Whether the turn ended since it was told to."""
         return (self.terminal_reason or "").startswith("aborted")
+
+
+class ToolProgress(Struct, tag="tool_progress"):
+    """A tool still runs; the CLI says so every 30 seconds."""
+
+    tool_use_id: str
+    tool_name: str = ""
+    parent_tool_use_id: str | None = None
+    elapsed_time_seconds: float = 0.0
 
 
 class CommandLifecycle(Struct, tag="command_lifecycle"):
@@ -276,6 +291,7 @@ Known = (
     | Assistant
     | User
     | Result
+    | ToolProgress
     | CommandLifecycle
     | RateLimitEvent
     | ControlResponse

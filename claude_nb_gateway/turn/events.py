@@ -67,7 +67,7 @@ class CallEnded(Struct, frozen=True):
 
 
 class ToolStarted(Struct, frozen=True):
-    """Claude Code uses a tool of its own.
+    """Claude Code uses a tool of its own. The tool ``Agent`` is a sub-agent.
 
     Parameters
     ----------
@@ -88,10 +88,26 @@ class ToolStarted(Struct, frozen=True):
     parent_id: str | None = None
 
 
+class ToolProgress(Struct, frozen=True):
+    """A tool of Claude Code still runs, after so many seconds."""
+
+    id: str
+    elapsed_seconds: float
+    parent_id: str | None = None
+
+
+class ToolDenied(Struct, frozen=True):
+    """Claude Code did not allow the tool; `reason` is what it told the model."""
+
+    id: str
+    name: str
+    reason: str
+
+
 class ToolEnded(Struct, frozen=True):
     """A tool of Claude Code has a result; `content` is text or content blocks.
 
-    `failed` is also true if Claude Code did not allow the tool.
+    `failed` is also true if the tool was denied.
     """
 
     id: str
@@ -148,6 +164,8 @@ TurnEvent = (
     | CallArguments
     | CallEnded
     | ToolStarted
+    | ToolProgress
+    | ToolDenied
     | ToolEnded
     | LimitsChanged
     | Corrected

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ..claude_code import protocol
 from ..claude_code.protocol import (
     STRUCTURED_OUTPUT,
     ApiEvent,
@@ -43,7 +44,9 @@ from .events import (
     StopReason,
     Text,
     Thinking,
+    ToolDenied,
     ToolEnded,
+    ToolProgress,
     ToolStarted,
     TurnEvent,
     TurnMessage,
@@ -121,7 +124,9 @@ class TurnReader:
         elif isinstance(message, User):
             return self._own_tools.results(message)
         elif isinstance(message, System):
-            return self._session(message.session_id)
+            return self._session(message.session_id) + self._own_tools.denied(message)
+        elif isinstance(message, protocol.ToolProgress):
+            return self._own_tools.progress(message)
         elif isinstance(message, RateLimitEvent):
             return [LimitsChanged(message.rate_limit_info)]
         elif isinstance(message, Result):
@@ -319,6 +324,25 @@ class _OwnTools:
         return ToolStarted(
             block["id"], block["name"], block.get("input") or {}, parent_id
         )
+
+    def progress(self, message: protocol.ToolProgress) -> list[TurnEvent]:
+        """How long a tool runs."""
+        if message.tool_use_id not in self._running:
+            return []
+        return [
+            ToolProgress(
+                message.tool_use_id,
+                message.elapsed_time_seconds,
+                message.parent_tool_use_id,
+            )
+        ]
+
+    def denied(self, message: System) -> list[TurnEvent]:
+        """The tool that `message` says was denied, if it does."""
+        if message.subtype != "permission_denied":
+            return []
+        reason = message.message if isinstance(message.message, str) else ""
+        return [ToolDenied(message.tool_use_id, message.tool_name, reason)]
 
     def results(self, message: User) -> list[TurnEvent]:
         """The results that the CLI sends to the model in `message`."""
