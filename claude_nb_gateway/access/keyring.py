@@ -7,14 +7,15 @@ import time
 from traitlets import Instance
 from traitlets.config import LoggingConfigurable
 
+from ..store.cache import Cache
 from ..store.records import KeyRecord
 from ..store.store import Store
 from . import keys
 
-# A key that was found is known for so long, so that the store is not asked in each
-# request; and is good for so long after it is revoked.
-KNOWN_SECONDS = 2.0
-MOST_KNOWN = 1_000
+# A revoked key stays good for at most so long, since the store is not asked again in
+# each request.
+CACHE_SECONDS = 2.0
+MAX_CACHED = 1_000
 
 
 class Keyring(LoggingConfigurable):
@@ -24,7 +25,7 @@ class Keyring(LoggingConfigurable):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self._known: dict[str, tuple[float, KeyRecord]] = {}
+        self._cache: Cache[str, KeyRecord] = Cache(MAX_CACHED, CACHE_SECONDS)
 
     async def check(self, text: str) -> KeyRecord | str:
         """The record of the key `text`, or why it is not good.
@@ -35,19 +36,9 @@ class Keyring(LoggingConfigurable):
             The keys cannot be read.
         """
         key_id = keys.key_id(text)
-        record = None if key_id is None else await self._record(key_id)
+        record = None
+        if key_id is not None:
+            record = await self._cache.load(key_id, self.store.key)
         if record is None or not keys.matches(text, record):
             return "There is no such API key; a key opens its owner's server alone."
         return keys.refusal(record, time.time()) or record
-
-    async def _record(self, key_id: str) -> KeyRecord | None:
-        asked, known = self._known.get(key_id, (0.0, None))
-        if known is not None and time.monotonic() - asked < KNOWN_SECONDS:
-            return known
-        record = await self.store.key(key_id)
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        self._known.pop(key_id, None)
-        if record is not None:
-            self._known[key_id] = (time.monotonic(), record)
-        return record
