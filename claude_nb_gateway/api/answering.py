@@ -36,7 +36,7 @@ from ..turn.events import (
 from ..turn.reader import TurnReader
 from ..wire.conversation import Reading
 from ..wire.errors import ErrorBody
-from ..workspace.projects import Entered
+from ..workspace.projects import ResolvedProject
 from .base import (
     CORRECTED_HEADER,
     IGNORED_HEADER,
@@ -186,7 +186,7 @@ class AnsweringHandler(GatewayHandler):
         session, project = None, None
         if session_id is not None:
             sessions = self.gateway.sessions
-            session, project = await sessions.enter(self.caller, session_id)
+            session, project = await sessions.resolve(self.caller, session_id)
         entered = await self._entered(named, project, session)
         if entered is None:
             if session is None:
@@ -200,13 +200,13 @@ class AnsweringHandler(GatewayHandler):
         named: str | None,
         project: Project | None,
         session: SessionRecord | None,
-    ) -> Entered | None:
+    ) -> ResolvedProject | None:
         projects = self.gateway.projects
         if named is None:
             if project is None:
                 return None
-            return await projects.enter(project.id, self.caller)
-        entered = await projects.enter(named, self.caller)
+            return await projects.resolve(project.id, self.caller)
+        entered = await projects.resolve(named, self.caller)
         if session is not None and session.project_id != entered.project.id:
             raise InvalidRequest(
                 "`session_id`: that session is not of this project.",
@@ -300,7 +300,7 @@ class AnsweringHandler(GatewayHandler):
         """The events of the turn that answers `conversation`, in batches."""
         begun = False
         scope = self.answered_in
-        recorder = self.gateway.sessions.recorder(
+        recorder = self.gateway.sessions.usage.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
         reader = TurnReader(conversation, streamed=streamed)

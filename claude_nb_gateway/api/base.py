@@ -297,7 +297,7 @@ class GatewayHandler(BodyHandler):
         InvalidRequest, ProjectNotFound, NotAllowed
         """
         if self.project_in_path is not None:
-            await self.gateway.projects.enter(self.project_in_path, self.caller)
+            await self.gateway.projects.resolve(self.project_in_path, self.caller)
 
     def check_query(self, *names: str) -> None:
         """Raise InvalidRequest for a parameter of the query that is none of `names`."""

@@ -39,7 +39,7 @@ class BaseProjectHandler(ResourceHandler):
     async def project(self, reference: str) -> Project:
         """The project with this id or path, which the caller may see."""
         # The turn that made it one may have ended just now.
-        await self.gateway.sessions.settle()
+        await self.gateway.sessions.usage.flush()
         return await self.gateway.projects.get(reference, self.caller)
 
 
@@ -132,7 +132,7 @@ class ProjectsHandler(BaseProjectHandler):
         """List the projects below the server's root, the newest first."""
         with http_errors():
             limit, after, _ = self.page()
-            await self.gateway.sessions.settle()
+            await self.gateway.sessions.usage.flush()
             records, more = await self._records(limit, after)
             told = await self.told(*records)
             ids = [project.id for project in told]

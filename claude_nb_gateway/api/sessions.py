@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ..access.rights import Action, Resource
+from ..wire.chat.history import chat_messages
 from .base import ResourceHandler, allowed_to
 from .errors import http_errors
 from .resources import (
@@ -26,7 +29,7 @@ class SessionsHandler(ResourceHandler):
         """List the sessions, the last used first; `project` names that of a project."""
         with http_errors():
             limit, after, ascending = self.page("project")
-            await self.gateway.sessions.settle()
+            await self.gateway.sessions.usage.flush()
             project = None
             if reference := self.get_query_argument("project", None):
                 project = await self.gateway.projects.get(reference, self.caller)
@@ -59,7 +62,7 @@ class SessionsHandler(ResourceHandler):
                 self.caller.require(Resource.CHAT, Action.ASK)
             else:
                 projects = self.gateway.projects
-                entered = await projects.enter(request.project_id, self.caller)
+                entered = await projects.resolve(request.project_id, self.caller)
                 project = await projects.registered(entered.project)
             made = await self.gateway.sessions.create(self.caller, project, **fields)
             self.send_json(session_object(made))
@@ -72,10 +75,11 @@ class SessionHandler(ResourceHandler):
     async def get(self, session_id: str) -> None:
         """Give the session with its messages."""
         with http_errors():
-            await self.gateway.sessions.settle()
+            await self.gateway.sessions.usage.flush()
             sessions = self.gateway.sessions
             record, project = await sessions.get(self.caller, session_id, Action.READ)
-            messages = await sessions.messages(record, project)
+            entries = await sessions.messages(record, project)
+            messages = await asyncio.to_thread(chat_messages, entries)
             self.send_json(session_with_messages(record, messages))
 
     @allowed_to("execute")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -24,20 +24,20 @@ from ..errors import (
     StoreUnavailable,
     quoted,
 )
+from ..store.cache import Cache
 from ..store.records import Project, new_project_id
 from ..store.store import Store
 from . import directories
 from .directories import Place
 
-# Files of a directory that Claude Code reads on its own, and follows where they lead.
+# Claude Code reads these files of a directory by itself, and follows links in them.
 MEMORY_FILES = ("CLAUDE.md", os.path.join(".claude", "CLAUDE.md"))
 
-# What the store says of a project is asked again after so long, since another server
-# may have changed it.
+# Another server may change a project in the store. So a cached project is old soon.
 CACHE_SECONDS = 2.0
-MOST_KNOWN = 1_000
+MAX_CACHED = 1_000
 
-# Left out are those that ask a person, or act when no turn runs.
+# Without the tools that ask a person, and those that act while no turn runs.
 TOOLS = [
     "Agent",
     "Bash",
@@ -53,64 +53,65 @@ TOOLS = [
     "Write",
 ]
 
-# Nothing that runs a program, or sends what was read elsewhere.
+# Without the tools that run programs, or send what they read elsewhere.
 KEY_TOOLS = ["Edit", "Glob", "Grep", "NotebookEdit", "Read", "TodoWrite", "Write"]
-
 
 _ID = re.compile("proj_[0-9a-f]{24}")
 
-Asking = Callable[[str], Awaitable[Project | None]]
-
 
 @dataclass(frozen=True)
-class Entered:
-    """A project whose directory was there a moment ago."""
+class ResolvedProject:
+    """A project, and its directory, which existed a moment ago."""
 
     project: Project
     place: Place
 
 
 class Projects(LoggingConfigurable):
-    """Finds, makes, changes and forgets projects, and says what Claude may do there."""
+    """Finds, creates, changes and forgets projects, and says what Claude may do."""
 
     trusted_projects = List(
         Unicode(),
         config=True,
-        help="""Directories whose own settings take effect: hooks, MCP servers,
-        environment and key helpers, which are code. Absolute, or relative to the
-        server's root directory.""",
+        help="""Directories that you trust: their own settings take effect (hooks, MCP
+        servers, environment, key helpers). Such settings run code. Each path is
+        absolute, or relative to the server's root directory.""",
     )
     permission_mode = Enum(
         ["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"],
         "default",
         config=True,
-        help="""Claude Code's permission mode in projects. What needs leave in it is
-        denied, since nobody is asked: in `default` all but reading, in `acceptEdits`
-        commands.""",
+        help="""Claude Code's permission mode in projects. Nobody can answer a question
+        for permission, so Claude Code denies what needs permission: `default` allows
+        only reading, `acceptEdits` allows editing too, but no commands.""",
     )
     tools = List(
-        Unicode(), TOOLS, config=True, help="The built-in tools there are in projects."
+        Unicode(),
+        TOOLS,
+        config=True,
+        help="The built-in tools of Claude Code in projects.",
     )
     allowed_tools = List(
         Unicode(),
         config=True,
-        help="""Rules of Claude Code for what needs no leave in projects:
-        ["Bash(git log:*)", "WebSearch"].""",
+        help="""Claude Code's rules for what needs no permission in projects, for
+        example ["Bash(git log:*)", "WebSearch"].""",
     )
     key_tools = List(
         Unicode(),
         KEY_TOOLS,
         config=True,
-        help="""The tools of requests with a scoped key that names none, and of those
-        without a key: no Bash, which is a shell of the user.""",
+        help="""The tools for requests without a key, and for requests with a scoped key
+        that names no tools. By default there is no Bash among them, since Bash is a
+        shell of the user.""",
     )
     user_memory = Bool(
         False,
         config=True,
-        help="""Whether Claude, in trusted directories and asked with the server's own
-        token or login, has the user's memory: it reads the user's own CLAUDE.md and
-        rules, and reads and writes what Claude Code remembers of the directory. No
-        other caller ever does.""",
+        help="""Give Claude the user's memory: it reads the user's own CLAUDE.md and
+        rules, and it reads and writes Claude Code's memory of the directory. This holds
+        only in trusted directories, and only for requests with the server's own token
+        or login.""",
     )
     store = Instance(Store)
 
@@ -120,68 +121,68 @@ class Projects(LoggingConfigurable):
         super().__init__(**kwargs)
         self.root = os.path.realpath(root)
         self._allow_hidden = allow_hidden
-        self._known: dict[str, tuple[float, Project]] = {}
-        self._changes = 0
-        # That are not in the store yet; of no interest when nobody works there.
-        self._new: WeakValueDictionary[str, Project] = WeakValueDictionary()
+        # By id, and by directory.
+        self._cache: Cache[str, Project] = Cache(MAX_CACHED, CACHE_SECONDS)
+        # Projects that are not in the store yet, for as long as a turn uses them.
+        self._unsaved: WeakValueDictionary[str, Project] = WeakValueDictionary()
 
     def path_of(self, project: Project) -> str:
-        """The path of its directory relative to the root, ``.`` for the root."""
+        """The path of its directory relative to the root; ``.`` for the root itself."""
         return os.path.relpath(project.directory, self.root)
 
     def directory_at(self, path: str | None) -> str | None:
-        """The directory at `path` below the root; None if that is no such path."""
+        """The directory at `path` below the root; None if `path` is not valid."""
         try:
             return None if path is None else self._directory_at(path)
         except InvalidRequest:
             return None
 
-    async def enter(self, reference: str, caller: Caller) -> Entered:
+    async def resolve(self, reference: str, caller: Caller) -> ResolvedProject:
         """The project with this id or path, for `caller`'s work in its directory.
 
-        A directory that is no project yet is one from now on.
+        A directory that is not a project yet becomes one.
 
         Raises
         ------
         InvalidRequest
-            The path is none that may be; see `directories`.
+            The path is not valid; see `directories`.
         NotAllowed
-            The caller may not work there, whether it is there or not.
+            The caller may not work there. The error does not tell whether it exists.
         ProjectNotFound
             There is no such project or directory.
         """
         await self._require(caller, Action.WORK, reference)
         if _ID.fullmatch(reference):
-            project = await self.known(reference)
+            project = await self.cached(reference)
             place = await self._find(self.names_of(project))
             if place is None:
                 raise ProjectNotFound.gone(project.name)
-            return Entered(project, place)
+            return ResolvedProject(project, place)
         names = self._names_in(reference)
-        place, known = await asyncio.gather(
-            self._find(names), self._known_at(os.path.join(self.root, *names))
+        place, found = await asyncio.gather(
+            self._find(names), self._cached_at(os.path.join(self.root, *names))
         )
         if place is not None:
-            return Entered(known or self._unknown(place), place)
-        if known is not None:
-            raise ProjectNotFound.gone(known.name)
+            return ResolvedProject(found or self._add_unsaved(place), place)
+        if found is not None:
+            raise ProjectNotFound.gone(found.name)
         raise ProjectNotFound(
             f"There is no directory {quoted(reference)} below the server's root. POST "
-            "/v1/projects makes one."
+            "/v1/projects creates one."
         )
 
     async def get(self, reference: str, caller: Caller) -> Project:
-        """The project with this id or path, whether its directory is there or not.
+        """The project with this id or path, even if its directory is gone.
 
         Raises
         ------
         InvalidRequest, ProjectNotFound, StoreUnavailable
         NotAllowed
-            The caller may not see it, whether it is there or not.
+            The caller may not see it. The error does not tell whether it exists.
         """
         await self._require(caller, Action.READ, reference)
         if _ID.fullmatch(reference):
-            return await self._by_id(reference, _asked)
+            return self._served(reference, await self.store.project(reference))
         directory = self._directory_at(reference)
         project = await self.store.project_at(directory)
         if project is None:
@@ -189,10 +190,10 @@ class Projects(LoggingConfigurable):
         return project
 
     async def bound_to(self, caller: Caller) -> Project | None:
-        """The one project that `caller` is for; None if there is no such project."""
+        """The only project that `caller` may open; None if there is no such project."""
         try:
             if caller.key is not None and caller.key.project_id is not None:
-                return await self.known(caller.key.project_id)
+                return await self.cached(caller.key.project_id)
         except ProjectNotFound:
             return None
         if caller.directory is None:
@@ -202,16 +203,16 @@ class Projects(LoggingConfigurable):
     async def create(
         self, path: str, caller: Caller, name: str, description: str
     ) -> Project:
-        """Make the directory at `path` a project, and the directory if it is missing.
+        """Make the directory at `path` a project; create the directory if need be.
 
-        One that is a project already is given as it is.
+        If the directory is a project already, this returns that project unchanged.
 
         Raises
         ------
         InvalidRequest, StoreUnavailable
         NotAllowed
-            The caller may not work there, or the directory is missing and not the
-            caller's to make.
+            The caller may not work there; or the directory is missing, and the caller
+            may not create it.
         """
         await self._require(caller, Action.WORK, path)
         names = self._names_in(path)
@@ -224,20 +225,20 @@ class Projects(LoggingConfigurable):
     async def update(
         self, project: Project, path: str | None, **changes: Any
     ) -> Project:
-        """Change the fields named; `path` says where its directory is now.
+        """Set the fields in `changes`; `path` is the new place of the directory.
 
         Raises
         ------
         InvalidRequest
-            There is no directory, or it is another project's; or it is trusted by
-            `trusted_projects` and shall not be.
+            `path` is not a directory, or belongs to another project; or the change
+            would take away the trust that the trait `trusted_projects` gives.
         """
         if changes.get("trusted") is False and (
             project.directory in await self._trusted_by_trait()
         ):
             raise InvalidRequest(
-                "`trusted`: Projects.trusted_projects names this directory: take it "
-                "out there.",
+                "`trusted`: Projects.trusted_projects names this directory: remove it "
+                "from there.",
                 param="trusted",
             )
         if path is not None:
@@ -253,59 +254,59 @@ class Projects(LoggingConfigurable):
                 )
             changes["directory"] = place.directory
             if place.directory != project.directory:
-                # Trust is of a directory, and this is another.
+                # The user trusted the old directory, not this one.
                 changes.setdefault("trusted", False)
-        self._forget_known()
+        self._cache.clear()
         updated = await self.store.update_project(project.id, **changes)
         if updated is None:
             raise _not_found(project.id)
-        self._forget_known()
+        self._cache.clear()
         return updated
 
     async def forget(self, project: Project) -> None:
-        """Make it a project no more; its files stay."""
+        """Remove it from the projects; its files stay."""
         await self.store.delete_project(project.id)
-        self._forget_known()
+        self._cache.clear()
 
     async def count_files(self, project: Project) -> int:
-        """How many files `remove_files` would remove."""
+        """The number of files that `remove_files` would remove."""
         names = self.names_of(project)
         if await self._find(names) is None:
             return 0
         return await asyncio.to_thread(directories.count_files, self.root, names)
 
     async def remove_files(self, project: Project) -> None:
-        """Remove the directory with all that is in it.
+        """Remove the directory with everything in it.
 
         Raises
         ------
         NotAllowed
-            It is the root itself.
+            The directory is the root itself.
         """
         names = self.names_of(project)
         if not names:
-            raise NotAllowed("The root directory itself is not removed.")
+            raise NotAllowed("The root directory itself cannot be removed.")
         if await self._find(names) is not None:
             await asyncio.to_thread(directories.remove, self.root, names)
 
     async def trusted(self, projects: Sequence[Project]) -> list[bool]:
-        """Whether the own settings of each one's directory take effect."""
+        """For each project, whether its directory's own settings take effect."""
         by_trait = await self._trusted_by_trait()
         return [
             project.trusted or project.directory in by_trait for project in projects
         ]
 
-    async def profile(self, entered: Entered, caller: Caller) -> Profile:
-        """What processes for `caller` in this project are bound to."""
-        project, place = entered.project, entered.place
+    async def profile(self, resolved: ResolvedProject, caller: Caller) -> Profile:
+        """The profile of CLI processes that work for `caller` in this project."""
+        project, place = resolved.project, resolved.place
         (trusted,) = await self.trusted([project])
         memory = trusted or not await asyncio.to_thread(
             directories.links_among, place, MEMORY_FILES
         )
         if not memory:
             self.log.warning(
-                "CLAUDE.md of %s is behind a link, and the project is not trusted: it "
-                "is not read",
+                "CLAUDE.md of %s is behind a link, and the project is not trusted: "
+                "Claude does not read it",
                 place.directory,
             )
         return Profile(
@@ -323,27 +324,27 @@ class Projects(LoggingConfigurable):
         )
 
     async def registered(self, project: Project) -> Project:
-        """The project as the store has it; a new one is put there.
+        """The project as the store has it; a new project is added there.
 
         Raises
         ------
         ProjectNotFound
-            It was there, and is forgotten.
+            The project was in the store, and is forgotten since.
         """
-        if project.id not in self._new:
-            return await self.known(project.id)
+        if project.id not in self._unsaved:
+            return await self.cached(project.id)
         stored = await self._add(project)
-        self._new.pop(project.id, None)
+        self._unsaved.pop(project.id, None)
         return stored
 
     async def _add(self, project: Project) -> Project:
-        changes = self._changes
+        generation = self._cache.generation
         stored = await self.store.add_project(project)
-        self._remember(stored.directory, stored, changes)
+        self._cache.put(stored.directory, stored, generation)
         return stored
 
     def names_of(self, project: Project) -> list[str]:
-        """The names that lead from the root to its directory."""
+        """The names of the directories on the way from the root to its directory."""
         path = self.path_of(project)
         return [] if path == "." else path.split(os.sep)
 
@@ -353,60 +354,37 @@ class Projects(LoggingConfigurable):
         full = caller.may(Resource.PROJECT, Action.USE_ALL_TOOLS, project)
         return self.tools if full else self.key_tools
 
-    async def known(self, project_id: str) -> Project:
-        """The project with this id, as it was a moment ago; raises ProjectNotFound."""
-        return await self._by_id(project_id, self._cached)
+    async def cached(self, project_id: str) -> Project:
+        """The project with this id, as it was a moment ago; or ProjectNotFound."""
+        project = await self._cache.load(project_id, self.store.project)
+        return self._served(project_id, project)
 
-    async def _known_at(self, directory: str) -> Project | None:
+    async def _cached_at(self, directory: str) -> Project | None:
         try:
-            return await self._cached(directory, self.store.project_at)
+            return await self._cache.load(directory, self.store.project_at)
         except StoreUnavailable as error:
-            # Chat goes on; without the store nothing is trusted but by trait.
+            # Chat works without the store. Only `trusted_projects` gives trust then.
             self.log.warning("projects: %s %s", error, error.detail)
             return None
 
-    def _unknown(self, place: Place) -> Project:
+    def _add_unsaved(self, place: Place) -> Project:
         project = _new(place, "", "")
-        self._new[project.id] = project
-        self._remember(place.directory, project, self._changes)
+        self._unsaved[project.id] = project
+        self._cache.put(place.directory, project)
         return project
 
-    async def _by_id(
-        self, project_id: str, ask: Callable[[str, Asking], Awaitable[Project | None]]
-    ) -> Project:
-        project = await ask(project_id, self.store.project)
+    def _served(self, project_id: str, project: Project | None) -> Project:
+        """`project`, if it exists below the root of this server."""
         if project is None or not self._is_below_root(project.directory):
             raise _not_found(project_id)
         return project
-
-    async def _cached(self, key: str, ask: Asking) -> Project | None:
-        asked, known = self._known.get(key, (0.0, None))
-        if known is not None and time.monotonic() - asked < CACHE_SECONDS:
-            return known
-        changes = self._changes
-        found = await ask(key)
-        if found is not None:
-            self._remember(key, found, changes)
-        return found
-
-    def _remember(self, key: str, project: Project, changes: int) -> None:
-        # What was asked before a change may be from before it.
-        if changes != self._changes:
-            return
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        self._known[key] = (time.monotonic(), project)
-
-    def _forget_known(self) -> None:
-        self._changes += 1
-        self._known.clear()
 
     async def _find(self, names: Sequence[str]) -> Place | None:
         return await asyncio.to_thread(directories.find, self.root, names)
 
     async def _require(self, caller: Caller, action: Action, reference: str) -> None:
-        # Before anything is looked up, so that who is for one directory learns nothing
-        # of the others: neither by what it is told nor by how long that takes.
+        # This comes before any look-up. So a caller with one directory learns nothing
+        # about others: neither from the answer, nor from how long it takes.
         if caller.reach(Resource.PROJECT, action) is not Reach.DIRECTORY:
             caller.require(Resource.PROJECT, action)
             return
@@ -435,7 +413,7 @@ class Projects(LoggingConfigurable):
                 for path in paths
             )
 
-        # Always anew, since links may change; not here, since disks may be slow.
+        # Not cached, since links may change. In a thread, since disks may be slow.
         paths = list(self.trusted_projects)
         return await asyncio.to_thread(find, paths) if paths else frozenset()
 
@@ -447,12 +425,8 @@ LOCAL = "local"
 def _not_found(reference: str) -> ProjectNotFound:
     return ProjectNotFound(
         f"There is no project {quoted(reference)}. GET /v1/projects lists them, POST "
-        "makes one."
+        "creates one."
     )
-
-
-async def _asked(key: str, ask: Asking) -> Project | None:
-    return await ask(key)
 
 
 def _new(place: Place, name: str, description: str) -> Project:

@@ -7,7 +7,7 @@ from claude_nb_gateway.access.rights import Identity
 from claude_nb_gateway.store.records import KeyRecord, Project
 from claude_nb_gateway.store.store import Store
 from claude_nb_gateway.workspace.directories import Place
-from claude_nb_gateway.workspace.projects import Entered, Projects
+from claude_nb_gateway.workspace.projects import Projects, ResolvedProject
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,8 @@ async def test_what_the_user_has_in_claude_code_is_the_users(tmp_path, identity)
     caller = Caller("me", identity, key, directory)
     place = Place(directory, 1, 2)
     for trusted in (False, True):
-        entered = Entered(Project("proj_1", directory, "p", trusted=trusted), place)
+        project = Project("proj_1", directory, "p", trusted=trusted)
+        resolved = ResolvedProject(project, place)
         for user_memory in (False, True):
             projects = Projects(
                 root=directory,
@@ -31,7 +32,7 @@ async def test_what_the_user_has_in_claude_code_is_the_users(tmp_path, identity)
                 store=Store(),
                 user_memory=user_memory,
             )
-            profile = await projects.profile(entered, caller)
+            profile = await projects.profile(resolved, caller)
             assert profile.personal is (identity in OWN_SETTINGS)
             expected = user_memory and trusted and identity in OWN_MEMORY
             assert profile.user_memory is expected
