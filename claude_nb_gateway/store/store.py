@@ -4,92 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections import deque
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from msgspec import Struct
-from sqlalchemy import Delete, Select, Table, Update, delete, insert, select, update
+from sqlalchemy import Delete, Select, Table, Update, delete, insert, update
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from traitlets import Float, Integer, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..errors import StoreUnavailable
+from .connector import Connector
+from .database_errors import DATABASE_ERRORS, NO_TENANT, store_unavailable
 from .engine import Database, database_address, files_of, prepare_file
-from .failures import CLOSED, LOCKED, NO_TENANT, PASSING, REFUSED, TROUBLE, unavailable
 from .queries import (
     ALL_KEYS,
     ALL_PROJECTS,
     ALL_SESSIONS,
-    INSERT_TURN,
-    adding,
     insert_if_new,
     of_tenant,
     projects_page,
     sessions_page,
-    sums,
 )
 from .records import KeyRecord, Project, SessionRecord, TurnRecord
-from .rows import key_from, project_from, row_of, session_from, turn_row
-from .tables import keys, projects, sessions, turns
+from .rows import key_from, project_from, row_of, session_from
+from .tables import keys, projects, sessions
 from .tenants import tenant_for
+from .turns import Batch, TurnQueue, write_turns
 
-#: So many rows become records, or turns are written, in one go.
+#: Number of rows that become records before other tasks of the event loop may run.
 ROWS_AT_ONCE = 500
+#: Maximum time to write the queued turns when the store is closed.
 CLOSE_SECONDS = 5
-#: Between two attempts to open a database that another server is just making.
-OPEN_AGAIN_SECONDS = 0.05
-#: A store that is tried again at once is still not tried without end.
-SHORTEST_RETRY_SECONDS = 1
 
 Statement = TypeVar("Statement", Select[Any], Update, Delete)
 
-_ADDING = (
-    (adding(sessions, "updated_at"), "session_id", True),
-    (adding(projects, "last_used_at"), "project_id", False),
-    (adding(keys, "last_used_at"), "key_id", False),
-)
-
 
 class Store(LoggingConfigurable):
-    """Keeps what outlives the server.
+    """Keeps in a database what outlives the server.
 
-    Every asynchronous method but `open` and `close` raises `StoreUnavailable` when
-    the database does not do its part; the next one tries anew.
+    Every asynchronous method except `open` and `close` raises StoreUnavailable when
+    the database fails. The next call tries again.
     """
 
     database_url = Unicode(
         "",
         config=True,
-        help="""Where projects, sessions, turns and keys are kept, as an SQLAlchemy
-        URL: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. By default the
+        help="""The database of projects, sessions, turns and keys, as an SQLAlchemy
+        URL: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. The default is the
         file claude_nb_gateway/gateway.db in Jupyter's data directory.""",
     )
     busy_timeout_seconds = Float(
         5.0,
         min=0,
         config=True,
-        help="""So long another writer, a locked table, or the database server, is
-        waited for.""",
+        help="""Maximum time to wait for another writer, for a locked table, or for the
+        database server.""",
     )
     statement_timeout_seconds = Float(
         15.0,
         min=0,
         config=True,
-        help="""PostgreSQL ends a statement that takes longer; 0 waits for its end. Of
-        SQLite's only the wait for another writer is long, which busy_timeout_seconds
-        bounds.""",
+        help="""Maximum time of a statement in PostgreSQL; 0 means no limit. In SQLite
+        only the wait for another writer can be long, and busy_timeout_seconds limits
+        that.""",
     )
     tenant = Unicode(
         config=True,
-        help="""Whose rows these are, where several servers share a database: each sees
-        those of its tenant alone. By default the hub's name of the server; without a
-        hub, on PostgreSQL, a name kept in Jupyter's data directory. A file of SQLite's
-        that no hub shares has one tenant, the empty name.""",
+        help="""The name of the server's own rows, if several servers share a database:
+        each server sees only the rows of its tenant. The default is the name of the
+        server in the hub. Without a hub, it is empty for SQLite, and for PostgreSQL it
+        is a random name, kept in Jupyter's data directory.""",
     )
 
     @default("tenant")
@@ -99,90 +86,91 @@ class Store(LoggingConfigurable):
             return tenant_for(url, is_own_file=not self.database_url)
         except OSError as error:
             raise StoreUnavailable(NO_TENANT, detail=str(error)) from error
-        except TROUBLE as error:
-            raise unavailable(error) from error
+        except DATABASE_ERRORS as error:
+            raise store_unavailable(error) from error
 
     retry_seconds = Float(
         30.0,
         min=0,
         config=True,
-        help="A database that failed is left alone for so long.",
+        help="Time after a failure of the database before it is used again.",
     )
     max_queued_turns = Integer(
         10_000,
         min=1,
         config=True,
-        help="""So many turns wait for the database in memory; of more, the oldest
-        are lost.""",
+        help="""Maximum number of turns waiting in memory for the database. If there are
+        more, the oldest are lost.""",
     )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.problem = ""
-        self._failure: StoreUnavailable | None = None
-        self._retry_at = 0.0
-        self._closed = False
-        self._database: Database | None = None
-        self._connecting = asyncio.Lock()
-        self._queue: deque[tuple[str, TurnRecord]] = deque()
-        self._dropped = 0
-        self._writing = asyncio.Lock()
-        self._writer: asyncio.Task[None] | None = None
+        self._connector = Connector(
+            self._open_database,
+            busy_timeout_seconds=self.busy_timeout_seconds,
+            retry_seconds=self.retry_seconds,
+            log=self.log,
+        )
+        self._turns = TurnQueue(
+            self._write_turns,
+            max_turns=self.max_queued_turns,
+            retry_seconds=self.retry_seconds,
+            log=self.log,
+        )
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the database, for clients; empty if nothing is."""
+        return self._connector.problem
 
     @property
     def files(self) -> list[str]:
-        """The files of the database, where it is in files of this machine."""
+        """The files of the database; empty for a database server."""
         with contextlib.suppress(ArgumentError):
             return files_of(database_address(self.database_url))
         return []
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date.
+        """Connect, and bring the schema up to date.
 
-        Trouble is logged and kept in `problem`, in words for clients; empty when
-        there is none.
+        A failure is logged, and is in `problem`.
         """
-        self._closed = False
+        self._connector.closed = False
         with contextlib.suppress(StoreUnavailable):
-            await self._connected()
+            await self._connector.connect()
 
     async def close(self) -> None:
-        """Write what is queued, if that takes no more than seconds, and disconnect."""
-        self._retry_at = 0.0  # one more try for the sake of the queue
+        """Write the queued turns, within `CLOSE_SECONDS`, and disconnect."""
+        self._connector.retry_now()
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.flush()
-        self._closed = True
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait([self._writer])
-        if self._queue:
-            self.log.error("%d turns were never stored", len(self._queue))
-        if self._database is not None:
-            await self._database.retire()
-            self._database = None
+        self._connector.closed = True
+        await self._turns.stop()
+        await self._connector.close()
 
     # Projects
 
     async def add_project(self, project: Project) -> Project:
-        """Add `project`; returns it, or the one with its directory or id."""
+        """Add `project`, unless its id or directory is there; returns what is there."""
         own_id = projects.c.id == project.id
-        # One with its id may have another directory by now.
+        # The project with this id may have another directory by now. So the project
+        # with this directory comes first.
         where = (projects.c.directory == project.directory) | own_id
         statement = self._of_tenant(ALL_PROJECTS, projects).where(where)
         statement = statement.order_by(own_id)
-        async with self._writing_to() as connection:
+        async with self._writing() as connection:
             await self._insert_if_new(connection, projects, [project])
             return project_from((await connection.execute(statement)).all()[0])
 
     async def project(self, project_id: str) -> Project | None:
-        """The project `project_id`."""
+        """The project `project_id`, None if there is none."""
         where = projects.c.id == project_id
         row = await self._first(self._of_tenant(ALL_PROJECTS, projects).where(where))
         return None if row is None else project_from(row)
 
     async def project_at(self, directory: str) -> Project | None:
-        """The project whose directory is exactly `directory`."""
+        """The project with exactly this directory, None if there is none."""
         where = projects.c.directory == directory
         row = await self._first(self._of_tenant(ALL_PROJECTS, projects).where(where))
         return None if row is None else project_from(row)
@@ -192,7 +180,7 @@ class Store(LoggingConfigurable):
     ) -> tuple[list[Project], bool]:
         """At most `limit` projects at or below the directory `within`, newest first.
 
-        They come after the project `after`. Also returns whether there are more.
+        The page starts after the project `after`. Also returns whether there are more.
         """
         async with self._reading() as connection:
             statement = projects_page(self.tenant, within, limit + 1, after)
@@ -205,34 +193,34 @@ class Store(LoggingConfigurable):
         return None if row is None else project_from(row)
 
     async def delete_project(self, project_id: str) -> bool:
-        """Forget the project and its sessions; its turns stay, those of no project.
+        """Delete the project and its sessions; its turns stay, without a project.
 
-        Returns whether there was one.
+        Returns whether there was such a project.
         """
         return await self._delete(projects, project_id)
 
     # Sessions
 
     async def put_session(self, record: SessionRecord) -> SessionRecord:
-        """Add `record`; returns it, or the session that has its id already.
+        """Add `record`, unless its id is there already; returns the row with this id.
 
-        A session has to be there before its turns are written, to count them.
+        Add a session before its turns are written. Only then they are counted.
         """
         statement = self._of_tenant(ALL_SESSIONS, sessions)
-        async with self._writing_to() as connection:
+        async with self._writing() as connection:
             await self._insert_if_new(connection, sessions, [record])
             where = sessions.c.id == record.id
             found = await connection.execute(statement.where(where))
             return session_from(found.one())
 
     async def put_sessions(self, records: Sequence[SessionRecord]) -> None:
-        """Add those of `records` that are not there yet."""
+        """Add those of `records` whose ids are not there yet."""
         if records:
-            async with self._writing_to() as connection:
+            async with self._writing() as connection:
                 await self._insert_if_new(connection, sessions, records)
 
     async def session(self, session_id: str) -> SessionRecord | None:
-        """The session `session_id`."""
+        """The session `session_id`, None if there is none."""
         where = sessions.c.id == session_id
         row = await self._first(self._of_tenant(ALL_SESSIONS, sessions).where(where))
         return None if row is None else session_from(row)
@@ -248,9 +236,9 @@ class Store(LoggingConfigurable):
     ) -> tuple[list[SessionRecord], bool]:
         """At most `limit` sessions, the last updated first, or last if `ascending`.
 
-        They are those of the projects `project_ids` and those of `owner` that have
-        no project; all if both are None. They come after the session `after`. Also
-        returns whether there are more.
+        They are the sessions of the projects `project_ids`, and the sessions of
+        `owner` without a project. If both are None, they are all sessions. The page
+        starts after the session `after`. Also returns whether there are more.
         """
         statement = sessions_page(
             self.tenant, project_ids, owner, limit + 1, after, ascending
@@ -271,98 +259,40 @@ class Store(LoggingConfigurable):
         return None if row is None else session_from(row)
 
     async def delete_session(self, session_id: str) -> bool:
-        """Forget the session; its turns stay. Returns whether there was one."""
+        """Delete the session; its turns stay. Returns whether there was one."""
         return await self._delete(sessions, session_id)
 
     # Turns
 
     def record(self, turn: TurnRecord) -> None:
-        """Have `turn` written soon, and added to what is counted; never fails."""
-        if len(self._queue) >= self.max_queued_turns:
-            self._queue.popleft()
-            if not self._dropped:
-                self.log.warning("too many turns wait for the database: losing some")
-            self._dropped += 1
-        # By its id a turn that was written is known, should that be tried twice.
-        self._queue.append((uuid4().hex, turn))
-        if self._closed:
-            return
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_all())
+        """Queue `turn`: it will be written soon, and added to all sums. Never fails."""
+        self._turns.add(turn)
+        if not self._connector.closed:
+            self._turns.start()
 
     async def flush(self) -> None:
-        """Wait until every turn recorded so far is in the database."""
-        await self._write_batch()  # also waits for the one that is being written
-        while self._queue:
-            await self._write_batch()
+        """Wait until every turn that was recorded so far is in the database."""
+        await self._turns.flush()
 
-    async def _write_all(self) -> None:
-        while self._queue:
-            try:
-                await self._write_batch()
-            except StoreUnavailable:
-                await asyncio.sleep(max(self.retry_seconds, SHORTEST_RETRY_SECONDS))
-
-    async def _write_batch(self) -> None:
-        async with self._writing:
-            number = min(len(self._queue), ROWS_AT_ONCE)
-            batch = [self._queue.popleft() for _ in range(number)]
-            try:
-                await self._write_or_drop(batch)
-            except BaseException:
-                self._queue.extendleft(reversed(batch))
-                raise
-            if self._dropped:
-                self.log.warning("%d turns were lost", self._dropped)
-                self._dropped = 0
-
-    async def _write_or_drop(self, batch: Sequence[tuple[str, TurnRecord]]) -> None:
-        try:
-            await self._write(batch)
-        except StoreUnavailable as failure:
-            if failure.message != REFUSED:
-                raise
-            if len(batch) == 1:
-                self.log.error("dropped a turn: %s", failure.detail)
-                return
-            for each in batch:
-                await self._write_or_drop([each])
-
-    async def _write(self, batch: Sequence[tuple[str, TurnRecord]]) -> None:
-        if not batch:
-            return
-        ids = [turn_id for turn_id, _ in batch]
-        async with self._writing_to() as connection:
-            query = select(turns.c.id).where(turns.c.id.in_(ids))
-            written = set((await connection.scalars(query)).all())
-            new = [entry for entry in batch if entry[0] not in written]
-            if new:
-                rows = [turn_row(self.tenant, *entry) for entry in new]
-                await connection.execute(INSERT_TURN, rows)
-                await self._add_up(connection, [turn for _, turn in new])
-
-    async def _add_up(
-        self, connection: AsyncConnection, new: Sequence[TurnRecord]
-    ) -> None:
-        for statement, field, ended in _ADDING:
-            if added := sums(self.tenant, new, field, ended=ended):
-                await connection.execute(statement, added)
+    async def _write_turns(self, batch: Batch) -> None:
+        async with self._writing() as connection:
+            await write_turns(connection, self.tenant, batch)
 
     # Keys
 
     async def add_key(self, record: KeyRecord) -> None:
         """Add the key; its id must be a new one."""
-        async with self._writing_to() as connection:
+        async with self._writing() as connection:
             await connection.execute(insert(keys).values(row_of(self.tenant, record)))
 
     async def key(self, key_id: str) -> KeyRecord | None:
-        """The key `key_id`."""
+        """The key `key_id`, None if there is none."""
         where = keys.c.id == key_id
         row = await self._first(self._of_tenant(ALL_KEYS, keys).where(where))
         return None if row is None else key_from(row)
 
     async def keys(self) -> list[KeyRecord]:
-        """All keys, the oldest first, revoked ones among them."""
+        """All keys, also the revoked ones; the oldest first."""
         statement = self._of_tenant(ALL_KEYS, keys)
         statement = statement.order_by(keys.c.created_at, keys.c.id)
         async with self._reading() as connection:
@@ -370,13 +300,13 @@ class Store(LoggingConfigurable):
         return [key_from(row) for row in rows]
 
     async def revoke_key(self, key_id: str, at: float) -> bool:
-        """Let the key be good for nothing any more; `at` is in Unix seconds.
+        """Revoke the key; `at` is the time in Unix seconds.
 
-        Returns whether there was one that was not revoked yet.
+        Returns whether there was such a key, not yet revoked.
         """
         where = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
         statement = self._of_tenant(update(keys), keys).where(where)
-        async with self._writing_to() as connection:
+        async with self._writing() as connection:
             return (
                 await connection.execute(statement.values(revoked_at=at))
             ).rowcount > 0
@@ -399,7 +329,7 @@ class Store(LoggingConfigurable):
         where = table.c.id == row_id
         change = self._of_tenant(update(table), table).where(where)
         query = self._of_tenant(query, table).where(where)
-        async with self._writing_to() as connection:
+        async with self._writing() as connection:
             if changes:
                 await connection.execute(change.values(changes))
             row: Sequence[Any] | None = (await connection.execute(query)).first()
@@ -412,61 +342,18 @@ class Store(LoggingConfigurable):
 
     async def _delete(self, table: Table, row_id: str) -> bool:
         statement = self._of_tenant(delete(table), table).where(table.c.id == row_id)
-        async with self._writing_to() as connection:
+        async with self._writing() as connection:
             return (await connection.execute(statement)).rowcount > 0
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        async with self._begin(reading=True) as connection:
-            yield connection
+    def _reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._connector.begin(reading=True)
 
-    @asynccontextmanager
-    async def _writing_to(self) -> AsyncIterator[AsyncConnection]:
-        async with self._begin(reading=False) as connection:
-            yield connection
+    def _writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._connector.begin(reading=False)
 
-    @asynccontextmanager
-    async def _begin(self, *, reading: bool) -> AsyncIterator[AsyncConnection]:
-        database = await self._connected()
-        try:
-            async with database.begin(reading=reading) as connection:
-                yield connection
-        except TROUBLE as error:
-            failure = unavailable(error)
-            if failure.message != REFUSED:
-                await self._failed(failure, database)
-            raise failure from error
-        self._works()
-
-    async def _connected(self) -> Database:
-        async with self._connecting:
-            if self._closed:
-                raise StoreUnavailable(CLOSED)
-            if self._database is None:
-                if self._failure is not None and time.monotonic() < self._retry_at:
-                    raise StoreUnavailable(
-                        self._failure.message, detail=self._failure.detail
-                    )
-                self._database = await self._connect()
-                self._works()
-            return self._database
-
-    async def _connect(self) -> Database:
-        deadline = time.monotonic() + self.busy_timeout_seconds
-        while True:
-            try:
-                return await self._opened()
-            except (*TROUBLE, StoreUnavailable) as error:
-                failure = _failure(error)
-                # Of servers that start at once SQLite lets some fail without a wait.
-                if failure.message != LOCKED or time.monotonic() >= deadline:
-                    await self._failed(failure, None)
-                    raise failure from error
-            await asyncio.sleep(OPEN_AGAIN_SECONDS)
-
-    async def _opened(self) -> Database:
+    async def _open_database(self) -> Database:
         url = database_address(self.database_url)
-        # By default the tenant's name is in a file.
+        # In a thread: by default the tenant's name is in a file.
         tenant = await asyncio.to_thread(lambda: self.tenant)
         database = Database(
             url, self.busy_timeout_seconds, self.statement_timeout_seconds
@@ -478,27 +365,3 @@ class Store(LoggingConfigurable):
             await database.retire()
             raise
         return database
-
-    async def _failed(
-        self, failure: StoreUnavailable, database: Database | None
-    ) -> None:
-        if self.problem != failure.message:
-            self.log.error("%s (%s)", failure.message, failure.detail)
-        self.problem = failure.message
-        if failure.message in PASSING and database is not None:
-            return
-        self._failure = failure
-        self._retry_at = time.monotonic() + self.retry_seconds
-        if database is not None and database is self._database:
-            self._database = None
-            await database.retire()
-
-    def _works(self) -> None:
-        if self.problem:
-            self.log.info("The gateway's database works again.")
-        self.problem = ""
-        self._failure = None
-
-
-def _failure(error: Exception) -> StoreUnavailable:
-    return error if isinstance(error, StoreUnavailable) else unavailable(error)

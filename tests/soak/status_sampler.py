@@ -31,7 +31,7 @@ def main() -> None:
         assert answer.status == 200
         if len(took) == 1:
             print("begun", flush=True)
-        time.sleep(PAUSE_SECONDS)
+        over.wait(PAUSE_SECONDS)
     print(json.dumps(took))
 
 

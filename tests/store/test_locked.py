@@ -8,7 +8,6 @@ import sqlite3
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from claude_nb_gateway.errors import StoreUnavailable
 from claude_nb_gateway.testing.server import running_gateway
@@ -58,11 +57,13 @@ async def test_read_of_a_locked_table_is_as_short(make, postgresql_url):
 
 
 async def test_slow_statement_is_ended(make, postgresql_url):
-    store = make(postgresql_url, statement_timeout_seconds=0.2)
+    store = make(postgresql_url, busy_timeout_seconds=30, statement_timeout_seconds=0.2)
     await store.open()
-    with pytest.raises(StoreUnavailable, match="took too long"):
-        async with store._reading() as connection:
-            await connection.execute(text("SELECT pg_sleep(30)"))
+    with (
+        locked(postgresql_url),  # for longer than a statement may take
+        pytest.raises(StoreUnavailable, match="took too long"),
+    ):
+        await store.session("x")
     assert await store.session("x") is None
 
 

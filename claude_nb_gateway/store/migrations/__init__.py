@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ...errors import StoreUnavailable
-from ..failures import NEWER
+from ..database_errors import NEWER
 
 # Any number will do, as long as all servers take the same.
 _LOCK = 0x636E6267

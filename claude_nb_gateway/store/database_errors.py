@@ -1,4 +1,4 @@
-"""What the database's many failures mean to who runs the gateway."""
+"""The errors of databases, as errors that tell the operator what to do."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import StoreUnavailable
 
-#: What a database raises when it does not do as it is told.
-TROUBLE = (SQLAlchemyError, OSError, ImportError, OverflowError)
+#: What SQLAlchemy and the drivers raise when the database fails.
+DATABASE_ERRORS = (SQLAlchemyError, OSError, ImportError, OverflowError)
 
 LOCKED = (
-    "The gateway's database is locked by another program: try again, and end the "
-    "program that keeps it if that does not help."
+    "The gateway's database is locked by another program: try again. If that does not "
+    "help, end that program."
 )
 SLOW = (
-    "The gateway's database took too long to answer: try again, and look at what keeps "
-    "it busy if that does not help."
+    "The gateway's database took too long to answer: try again. If that does not help, "
+    "check what keeps the database busy."
 )
 FULL = "The disk of the gateway's database is full: free some space on it."
 READ_ONLY = (
-    "The gateway's database is read-only: let the user of the server write to its "
-    "directory, its file and the files beside it."
+    "The gateway's database is read-only: give the user of the server write permission "
+    "for its directory, its file and the files beside it."
 )
 UNOPENABLE = (
-    "The gateway's database cannot be opened: let the user of the server enter its "
-    "directory and read and write its file."
+    "The gateway's database cannot be opened: give the user of the server "
+    "permission to enter its directory, and to read and write its file."
 )
 CORRUPT = (
-    "The gateway's database is damaged, or is no SQLite file: restore it from a "
-    "backup, or move it away and the gateway begins a new one."
+    "The gateway's database is damaged, or is not an SQLite file: restore it from a "
+    "backup; or move it away, and the gateway creates a new one."
 )
 NEWER = (
-    "The gateway's database was made by a newer version of claude_nb_gateway: "
+    "The gateway's database was created by a newer version of claude_nb_gateway: "
     "upgrade with `pip install --upgrade claude_nb_gateway`."
 )
 UNREACHABLE = (
-    "The gateway's database server cannot be reached, or lets nobody in: check that "
-    "it runs, and the address, user and password in Store.database_url."
+    "The gateway's database server cannot be reached, or refuses the login: check that "
+    "it runs, and check the address, user and password in Store.database_url."
 )
 NO_DRIVER = (
     "The driver of the gateway's database is not installed: "
@@ -55,15 +55,15 @@ BAD_URL = (
     "sqlite:///… or postgresql://…."
 )
 NO_TENANT = (
-    "The server's tenant in the gateway's database has no name: let the user of the "
-    "server write to Jupyter's data directory, or set Store.tenant."
+    "The server has no name for its rows in the gateway's database: give the user of "
+    "the server write permission for Jupyter's data directory, or set Store.tenant."
 )
-REFUSED = "The gateway's database refused what is at odds with what it holds."
+REFUSED = "The gateway's database refused a record that conflicts with what it holds."
 CLOSED = "The gateway's database is closed: the server is stopping."
-OTHER = "The gateway's database failed: the server's log says how."
+OTHER = "The gateway's database failed: see the server's log."
 
-# Whether what is wrong may be over at once, and needs no new connection.
-PASSING = frozenset({LOCKED, SLOW, FULL, REFUSED})
+# Failures that may be over at the next attempt, and need no new connection.
+TRANSIENT = frozenset({LOCKED, SLOW, FULL, REFUSED})
 
 _BY_SQLITE = {
     "SQLITE_BUSY": LOCKED,
@@ -76,7 +76,7 @@ _BY_SQLITE = {
     "SQLITE_NOTADB": CORRUPT,
     "SQLITE_CONSTRAINT": REFUSED,
 }
-# By class or whole: https://www.postgresql.org/docs/current/errcodes-appendix.html
+# By a whole code, or by its beginning: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_SQLSTATE = {
     "53100": FULL,
     "25006": READ_ONLY,
@@ -104,8 +104,10 @@ _BY_ERRNO = {
 }
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
-    """The error to raise for `error`, one of `TROUBLE`."""
+def store_unavailable(error: Exception) -> StoreUnavailable:
+    """The StoreUnavailable for `error`, which is one of `DATABASE_ERRORS` or itself."""
+    if isinstance(error, StoreUnavailable):
+        return error
     cause = (error.orig if isinstance(error, DBAPIError) else None) or error
     detail = f"{type(cause).__name__}: {cause}"
     return StoreUnavailable(_message(error, cause), detail=detail)
@@ -116,7 +118,7 @@ def _message(error: Exception, cause: BaseException) -> str:
         return LOCKED
     if isinstance(error, ArgumentError | NoSuchModuleError):
         return BAD_URL
-    if isinstance(error, OverflowError):  # a number larger than SQLite's
+    if isinstance(error, OverflowError):  # a number that is too large for SQLite
         return REFUSED
     if isinstance(error, ImportError):
         return NO_DRIVER
@@ -132,7 +134,7 @@ def _message(error: Exception, cause: BaseException) -> str:
 def _postgresql_message(sqlstate: str | None, error: Exception) -> str:
     if sqlstate is not None:
         return _by_prefix(_BY_SQLSTATE, sqlstate)
-    # psycopg knows no state when there never was a connection, or is none any more.
+    # psycopg gives no state if there was never a connection, or if it broke.
     kind = type(getattr(error, "orig", None)).__name__
     gone = kind in ("OperationalError", "ConnectionTimeout")
     return UNREACHABLE if gone else OTHER
