@@ -1,53 +1,53 @@
-"""Everything that can go wrong, knowing nothing of HTTP.
+"""All errors of this package. They know nothing of HTTP.
 
 GatewayError
 ├── InvalidRequest            the caller's mistake: names the field and the remedy
-│   ├── ModelNotFound         no such model; names what exists
-│   ├── ResponseNotFound      no such stored response, or none any more
+│   ├── ModelNotFound         no such model; lists those that exist
+│   ├── ResponseNotFound      no such stored response, or it is forgotten
 │   ├── ProjectNotFound       no such project, or its directory is gone
 │   └── SessionNotFound       no such session
 ├── NotAllowed                the caller may not do this
-├── SessionBusy               the session is in the middle of a turn of another
-├── TooBusy                   the ceiling is reached; says when to try again
-├── ShuttingDown              the server ends; another one may answer
+├── SessionBusy               another request runs a turn in the session
+├── TooBusy                   all processes are in use; says when to try again
+├── ShuttingDown              the server stops; try again later
 ├── CLIError                  the Claude Code CLI on this machine
-│   ├── CLINotFound           there is none
-│   ├── NotLoggedIn           it has neither login nor key
-│   ├── CLIExited             it ended in the middle of something
+│   ├── CLINotFound           it is not installed
+│   ├── NotLoggedIn           it has neither a login nor a key
+│   ├── CLIExited             it exited while it was needed
 │   ├── CLITimeout            it did not answer in time
-│   ├── TurnAborted           it broke a turn off that nobody told it to end
-│   └── ProtocolError         it said something that cannot be understood
-├── ConstraintUnmet           the model did not do what was asked, told twice
-├── StoreUnavailable          the database cannot be used; says what to do about it
-└── UpstreamError             the model's API refused, failed or broke off
-    └── QuotaExceeded         … since the account would have to pay, or cannot
+│   ├── TurnAborted           it stopped a turn, and nobody asked for that
+│   └── ProtocolError         it sent something that cannot be understood
+├── ConstraintUnmet           the model did not obey the request, asked twice
+├── StoreUnavailable          the database failed; says what to do
+└── UpstreamError             the model's API refused, failed or disconnected
+    └── QuotaExceeded         the account has used up what it paid for
 
-The text of every error may be shown to a client: it never holds a path, an
-address or a traceback of the host. What helps only the operator is in `detail`,
-which is logged.
+A client may see the text of every error. So it never holds a path, an address or a
+traceback of the host. What helps only the operator is in `detail`, which is logged.
 """
 
 from __future__ import annotations
 
-#: So much of a value that a client sent is told again, and of a message altogether.
-MOST_QUOTED = 100
-MOST_TOLD = 4_000
+#: Maximum number of characters of a client's value that an error quotes.
+MAX_QUOTED = 100
+#: Maximum number of characters of an error's message.
+MAX_MESSAGE = 4_000
 
 
-def cut(text: str, most: int = MOST_QUOTED) -> str:
-    """`text`, or its beginning if it is longer."""
-    return text if len(text) <= most else text[:most] + "…"
+def cut(text: str, length: int = MAX_QUOTED) -> str:
+    """`text`, or its beginning if it is longer than `length`."""
+    return text if len(text) <= length else text[:length] + "…"
 
 
 def quoted(text: str) -> str:
-    """What a client sent, as an error quotes it: a message is to be read."""
+    """A value from a client, short enough to be quoted in an error's message."""
     return repr(cut(text))
 
 
 class GatewayError(Exception):
     """Base of all errors of this package.
 
-    `message` is for the client, `detail` for the server's log alone.
+    `message` is for the client; `detail` is only for the server's log.
     """
 
     def __init__(self, message: str, *, detail: str = "") -> None:
@@ -57,19 +57,19 @@ class GatewayError(Exception):
 
 
 class InvalidRequest(GatewayError):
-    """The request cannot be honoured as it is; `param` names the field."""
+    """The request is not valid, or not supported; `param` names the field."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
-        # Both may have names in them that a client made up.
-        super().__init__(cut(message, MOST_TOLD))
-        self.param = None if param is None else cut(param, MOST_TOLD)
+        # Both may contain names from the client, of any length.
+        super().__init__(cut(message, MAX_MESSAGE))
+        self.param = None if param is None else cut(param, MAX_MESSAGE)
         self.code = code
 
 
 class ModelNotFound(InvalidRequest):
-    """The model asked for does not exist; the message lists those that do."""
+    """The model does not exist; the message lists those that exist."""
 
     def __init__(
         self, model: str, available: list[str], *, because: str = "", detail: str = ""
@@ -84,7 +84,7 @@ class ModelNotFound(InvalidRequest):
 
 
 class ResponseNotFound(InvalidRequest):
-    """There is no such response for the caller; `param` names the field, if any."""
+    """The caller has no such response; `param` names the field, if any."""
 
     def __init__(self, response_id: str, param: str | None) -> None:
         where = f"`{param}`: " if param else ""
@@ -97,36 +97,36 @@ class ResponseNotFound(InvalidRequest):
 
 
 class ProjectNotFound(InvalidRequest):
-    """There is no such project; the message says how it can be had."""
+    """There is no such project; the message says what to do."""
 
     def __init__(self, message: str, *, code: str = "project_not_found") -> None:
         super().__init__(message, param="project_id", code=code)
 
     @classmethod
     def gone(cls, name: str) -> ProjectNotFound:
-        """The directory of the project `name` is not there any more."""
+        """The error for a project `name` whose directory is gone."""
         return cls(
             f"The directory of the project {quoted(name)} is gone: it was renamed, "
-            "moved or deleted. Put it back, or PATCH the project's `path`, or DELETE "
+            "moved or deleted. Restore it, or PATCH the project's `path`, or DELETE "
             "the project.",
             code="project_directory_missing",
         )
 
 
 class SessionNotFound(InvalidRequest):
-    """There is no such session for the caller."""
+    """There is no such session that the caller may see."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
             f"There is no session {quoted(session_id)}. GET /v1/sessions lists them, "
-            "POST makes one.",
+            "POST creates one.",
             param="session_id",
             code="session_not_found",
         )
 
 
 class NotAllowed(GatewayError):
-    """The caller is known, and may not do this; `code` says what it is about."""
+    """The caller may not do this; `code` says why."""
 
     def __init__(self, message: str, *, code: str = "not_allowed") -> None:
         super().__init__(message)
@@ -134,17 +134,17 @@ class NotAllowed(GatewayError):
 
 
 class SessionBusy(GatewayError):
-    """Another request has the session, or had it for too long to wait."""
+    """Another request runs a turn in the session, and did not end in time."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
             f"The session {quoted(session_id)} is in the middle of a turn. Try again "
-            "when that has ended, or POST to its /interrupt."
+            "when the turn has ended, or POST to the session's /interrupt."
         )
 
 
 class TooBusy(GatewayError):
-    """All processes are taken; `retry_after_seconds` is an honest guess."""
+    """All processes are in use; `retry_after_seconds` is an estimate."""
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -152,11 +152,11 @@ class TooBusy(GatewayError):
 
 
 class ShuttingDown(GatewayError):
-    """The server is about to end, and takes or finishes no request."""
+    """The server stops, and neither accepts nor finishes requests."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The server is shutting down: the answer is not whole. Try again in a "
+            "The server is shutting down: the answer is incomplete. Try again in a "
             "moment."
         )
 
@@ -166,19 +166,19 @@ class CLIError(GatewayError):
 
 
 class CLINotFound(CLIError):
-    """No Claude Code CLI on this machine."""
+    """There is no Claude Code CLI on this machine."""
 
 
 class NotLoggedIn(CLIError):
-    """The CLI has no account to ask the model with."""
+    """The CLI has no account for the model's API."""
 
 
 class CLIExited(CLIError):
-    """The CLI ended while something was expected of it."""
+    """The CLI exited while it was needed."""
 
     def __init__(self, returncode: int | None, stderr: str) -> None:
         super().__init__(
-            "The Claude Code CLI ended unexpectedly; the server's log says more.",
+            "The Claude Code CLI exited unexpectedly: see the server's log.",
             detail=f"exit status {returncode}; stderr: {stderr or '(empty)'}",
         )
         self.returncode = returncode
@@ -186,7 +186,7 @@ class CLIExited(CLIError):
 
 
 class CLITimeout(CLIError):
-    """The CLI did not answer within its time."""
+    """The CLI did not answer in time."""
 
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"The Claude Code CLI gave no {what} within {seconds:g} s.")
@@ -194,23 +194,22 @@ class CLITimeout(CLIError):
 
 
 class TurnAborted(CLIError):
-    """The CLI broke off a turn, and no client or user wanted that."""
+    """The CLI stopped a turn, and no client or user asked for that."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The Claude Code CLI broke off the turn: the answer is not whole. Try "
-            "again."
+            "The Claude Code CLI stopped the turn: the answer is incomplete. Try again."
         )
 
 
 class ProtocolError(CLIError):
-    """The CLI's output broke its protocol, or it refused a control request."""
+    """The CLI violated its protocol, or refused a control request."""
 
 
 class UpstreamError(GatewayError):
-    """The model's API answered with an error, or broke off.
+    """The model's API answered with an error, or disconnected.
 
-    `status` is the HTTP status it gave, None when the connection itself failed.
+    `status` is its HTTP status, None if the connection itself failed.
     """
 
     def __init__(self, message: str, *, status: int | None, detail: str = "") -> None:
@@ -219,7 +218,7 @@ class UpstreamError(GatewayError):
 
 
 class QuotaExceeded(UpstreamError):
-    """The account has used up what it paid for; asking again does not help."""
+    """The account has used up what it paid for; trying again does not help."""
 
 
 class StoreUnavailable(GatewayError):
@@ -227,14 +226,14 @@ class StoreUnavailable(GatewayError):
 
 
 class ConstraintUnmet(GatewayError):
-    """The model's answer is not what the request demands, and is kept back.
+    """The model's answer does not obey the request, so it is not sent.
 
-    `param` is the field that demands it, where the message names that.
+    `param` is the field with the demand, if the message names it.
     """
 
     def __init__(self, demand: str, *, param: str | None = None) -> None:
         super().__init__(
-            "The model did not do what the request demands, though told twice: "
-            f"{demand} Try again, or demand less."
+            "The model did not do what the request demands, although it was asked "
+            f"twice: {demand} Try again, or demand less."
         )
         self.param = param

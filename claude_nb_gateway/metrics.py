@@ -1,7 +1,7 @@
-"""What the gateway counts, for the server's own ``/metrics``.
+"""The gateway's metrics, for the server's own ``/metrics``.
 
-Jupyter Server serves Prometheus's default registry there, so a metric that is
-defined is served. Names follow https://prometheus.io/docs/practices/naming/.
+Jupyter Server serves Prometheus's default registry there. So every metric that is
+defined here is served. Names follow https://prometheus.io/docs/practices/naming/.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 REQUESTS = Counter(
     "claude_gateway_requests",
     "Requests for answers by outcome: answered, refused (4xx), limited (429), failed "
-    "(5xx, or after the first words), abandoned by the client",
+    "(5xx, or after the first text), abandoned by the client",
     ["endpoint", "outcome"],
 )
 FIRST_TOKEN_SECONDS = Histogram(
     "claude_gateway_first_token_seconds",
-    "Time from a request's arrival to the first text or thought of its answer",
+    "Time from the arrival of a request to the first text or thinking of its answer",
     buckets=SECONDS,
 )
 SESSIONS = Counter(
     "claude_gateway_sessions",
-    "Sessions lent for a turn by where they came from: live (the conversation's own "
-    "process), prepared (a spare with its opening), spare (a plain one), started "
-    "(the spares were missed)",
+    "Sessions used for a turn by source: live (the conversation's own process), "
+    "prepared (a spare with the same opening), spare (a plain spare), started (there "
+    "was no spare)",
     ["source"],
 )
 QUEUE_WAIT_SECONDS = Histogram(
     "claude_gateway_queue_wait_seconds",
-    "How long requests waited for a process, where none was ready",
+    "Time that requests waited for a process, if none was ready",
     buckets=SECONDS,
 )
 TURNS = Counter(
@@ -54,26 +54,26 @@ TOKENS = Counter(
 )
 COST = Counter(
     "claude_gateway_cost_usd",
-    "What the turns cost in US dollars, as the CLI reckons, by model",
+    "Cost of the turns in US dollars by model, as computed by the CLI",
     ["model"],
 )
 
 
-# Each name is lines of /metrics for ever, and a request may ask for any.
-MOST_MODELS = 50
+# Each model stays in /metrics until the server stops, and requests can name any model.
+MAX_MODELS = 50
 OTHER_MODELS = "other"
 _models: set[str] = set()
 
 
 def _label_of(model: str) -> str:
-    """The name under which `model` is counted: of the first so many their own."""
-    if model not in _models and len(_models) < MOST_MODELS:
+    """The label for `model`: its name, or after `MAX_MODELS` names `OTHER_MODELS`."""
+    if model not in _models and len(_models) < MAX_MODELS:
         _models.add(model)
     return model if model in _models else OTHER_MODELS
 
 
 def count_usage(model: str, used: ModelUsage) -> None:
-    """Count what a turn used of `model`."""
+    """Count the tokens and the cost of a turn of `model`."""
     label = _label_of(model)
     for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
         tokens = getattr(used, f"{kind}_tokens")
@@ -82,25 +82,25 @@ def count_usage(model: str, used: ModelUsage) -> None:
 
 
 class Observed(Protocol):
-    """What has processes and a queue."""
+    """An object with processes and a queue."""
 
     @property
     def processes_by_kind(self) -> Mapping[str, int]:
-        """How many processes there are of each kind."""
+        """The number of processes of each kind."""
 
     @property
     def queue_length(self) -> int:
-        """How many requests wait for a process."""
+        """The number of requests that wait for a process."""
 
 
 class Gauges(Collector):
-    """Reads what is true at the moment from those that own it."""
+    """Gauges that are read from their owners when they are served."""
 
     def __init__(self) -> None:
         self._observed: weakref.WeakSet[Observed] = weakref.WeakSet()
 
     def observe(self, owner: Observed) -> None:
-        """Read `owner` too, for as long as there is one."""
+        """Read also `owner`, for as long as it exists."""
         self._observed.add(owner)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

@@ -1,1 +1,1 @@
-"""A stand-in of the model, for whoever has no login."""
+"""A stand-in for the model: it works without a login."""

@@ -1,4 +1,4 @@
-"""Canned answers for `--demo`: the real CLI, no account."""
+"""Canned answers for `--demo`: with the real CLI, without an account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ NOTICE = (
 
 
 def demo_environment(url: str, directory: str) -> dict[str, str]:
-    """What points the CLI at the stand-in `url` and away from the user's account."""
+    """Environment variables with which the CLI uses the model at `url`.
+
+    It then does not use the user's account: its files are in `directory`.
+    """
     return {
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": "demo",
@@ -25,7 +28,7 @@ def demo_environment(url: str, directory: str) -> dict[str, str]:
 
 
 def demo_reply(delay_seconds: float) -> Responder:
-    """A responder that says it is canned, and what of the conversation reached it."""
+    """A responder with canned answers, which quote the conversation."""
 
     def respond(request: RecordedRequest) -> Reply:
         words = demo_text(request).split(" ")
@@ -38,10 +41,10 @@ def demo_reply(delay_seconds: float) -> Responder:
 def demo_text(request: RecordedRequest) -> str:
     """The canned answer to `request`, in Markdown."""
     questions = [text for role, text in request.turns if role == "user"]
-    told = [NOTICE, "You asked:", _quoted(questions[-1])]
+    paragraphs = [NOTICE, "You asked:", _quoted(questions[-1])]
     if len(questions) > 1:
-        told += ["Earlier in this conversation:", *map(_quoted, questions[:-1])]
-    return "\n\n".join(told)
+        paragraphs += ["Earlier in this conversation:", *map(_quoted, questions[:-1])]
+    return "\n\n".join(paragraphs)
 
 
 def _quoted(text: str) -> str:

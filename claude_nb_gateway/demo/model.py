@@ -1,7 +1,7 @@
 """A stand-in for the Anthropic Messages API, on loopback.
 
-The Claude Code CLI is pointed at it with ``ANTHROPIC_BASE_URL`` and then runs
-for real with no account and no network: everything is genuine but the model.
+With ``ANTHROPIC_BASE_URL`` the Claude Code CLI uses it instead of the real API. So the
+CLI runs without an account and without a network, and only the model is not real.
 
     with ModelServer() as model:
         model.script(Reply(["Hello ", "world"]))
@@ -34,7 +34,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class ToolUse:
-    """A tool call of the model; `fragments` are the JSON of its input, as streamed."""
+    """A tool call of the model; `fragments` are pieces of its JSON input."""
 
     name: str
     fragments: Sequence[str] = ("{}",)
@@ -45,9 +45,9 @@ class ToolUse:
 class Reply:
     """One scripted answer.
 
-    A `status` other than 200 answers with an API error instead; `hang="before"`
-    never answers at all, `hang="after"` sends the deltas and never ends;
-    `drop_after` cuts the connection after so many text deltas.
+    A `status` other than 200 is sent as an API error. With `hang="before"` there is no
+    answer at all; with `hang="after"` the answer never ends. `drop_after` is the number
+    of text deltas after which the connection is closed.
     """
 
     text: Sequence[str] = ()
@@ -68,7 +68,7 @@ class Reply:
 
 @dataclass
 class RecordedRequest:
-    """One request that reached the stand-in, and what became of it."""
+    """A request that reached the stand-in, and how it ended."""
 
     path: str
     headers: dict[str, str]
@@ -80,18 +80,18 @@ class RecordedRequest:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The turns in order, without the CLI's own ``role: "system"`` notes."""
+        """The turns in order, without the CLI's own ``role: "system"`` messages."""
         turns: list[dict[str, Any]] = self.body.get("messages", [])
         return [turn for turn in turns if turn["role"] != "system"]
 
     @property
     def session(self) -> str:
-        """The id of the Claude Code session that asks."""
+        """The id of the Claude Code session that sent the request."""
         return self.headers.get("X-Claude-Code-Session-Id", "")
 
     @property
     def turns(self) -> list[tuple[str, str]]:
-        """Role and text of each turn; the CLI's ``<system-reminder>`` is left out."""
+        """Role and text of each turn, without the CLI's ``<system-reminder>``."""
         return [(turn["role"], _text_of(turn["content"])) for turn in self.messages]
 
     @property
@@ -171,7 +171,7 @@ def _blocks(reply: Reply) -> Iterator[tuple[Event, list[Event]]]:
 
 
 def fold(reply: Reply, model: str) -> Event:
-    """The same answer as one JSON object, for requests that do not stream."""
+    """`reply` as one JSON object, for requests that do not stream."""
     message: Event = {}
     for event in events(reply, model):
         if event["type"] == "message_start":
@@ -195,9 +195,9 @@ def fold(reply: Reply, model: str) -> Event:
 class ModelServer:
     """The stand-in's HTTP server, on a free loopback port.
 
-    As a context manager it runs in a thread of its own; `start` and `stop` run
-    it on the current event loop instead. Requests are answered with the
-    scripted replies in turn, then by `responder`.
+    As a context manager it runs in its own thread; `start` and `stop` run it on the
+    current event loop instead. It answers requests with the scripted replies in order,
+    and then with `responder`.
     """
 
     def __init__(self, responder: Responder = echo) -> None:
@@ -219,10 +219,10 @@ class ModelServer:
         self._script.extend(replies)
 
     def reset(self) -> None:
-        """Forget scripted replies and recorded requests, restore the echo.
+        """Forget scripted replies and recorded requests, and restore the echo.
 
-        A session that was cut at its limit may still ask to go on: that is nothing
-        to those who come after.
+        A session whose answer reached its token limit may ask to continue even later.
+        Such requests are not recorded any more.
         """
         self._script.clear()
         self._over |= self._cut
@@ -261,7 +261,7 @@ class ModelServer:
         self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Stop listening and drop what is still open."""
+        """Stop listening, and close all connections."""
         if self._server is not None:
             self._server.stop()
             await self._server.close_all_connections()
@@ -299,7 +299,7 @@ class ModelServer:
 
 
 class _Elsewhere(web.RequestHandler):
-    """Whatever else there is of the API: nothing."""
+    """All other paths of the API: there is nothing."""
 
     def initialize(self, model: ModelServer) -> None:
         self.model = model
@@ -332,8 +332,8 @@ class _Messages(web.RequestHandler):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._answer(self.record, reply)
         except StreamClosedError:
-            # The write noticed it first, and Tornado then does not call
-            # `on_connection_close` any more.
+            # The write noticed first that the client is gone. Then Tornado does not
+            # call `on_connection_close`.
             self.record.abandoned.set()
 
     async def _answer(self, record: RecordedRequest, reply: Reply) -> None:

@@ -1,1 +1,1 @@
-"""IPython magics, which speak to the gateway as any client does."""
+"""IPython magics. They call the gateway over HTTP, like any client."""

@@ -1,4 +1,4 @@
-"""What the user typed: options on the line, the prompt verbatim. Pure."""
+"""Parses what the user typed: options on the line, and the verbatim prompt. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from IPython.core.error import UsageError
 
-# nbval reads these anywhere in a cell; they are not meant for the model.
+# nbval reads these comments anywhere in a cell. They are not for the model.
 _NBVAL = re.compile(
     r"^[ \t]*#[# \t]*(NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)[ \t]*(\n|$)", re.M
 )
@@ -19,8 +19,8 @@ _QUESTION = re.compile(r"%claude[ \t]+(\S.*\?)")
 OPTIONS = """\
 Options:
   -m, --model MODEL    the model to ask
-  -s, --system TEXT    what the model is told to be; holds until it is changed
-  -n, --new            begin a new conversation
+  -s, --system TEXT    the system prompt; it stays until it is changed
+  -n, --new            start a new conversation
 """
 
 _VALUED = {"-m": "model", "--model": "model", "-s": "system", "--system": "system"}
@@ -29,7 +29,7 @@ _FLAGS = {"-n": "new", "--new": "new"}
 
 @dataclass
 class Arguments:
-    """The options given, and the prompt."""
+    """The options and the prompt."""
 
     prompt: str = ""
     model: str | None = None
@@ -38,12 +38,12 @@ class Arguments:
 
 
 def parse_cell(line: str, body: str) -> Arguments:
-    """Options from `line`, the prompt from `body`.
+    """Parse the options in `line`; the prompt is `body`.
 
     Raises
     ------
     UsageError
-        An unknown option, one without its value, or no prompt.
+        There is an unknown option, an option without its value, or no prompt.
     """
     arguments, rest = _options(line)
     if rest:
@@ -51,18 +51,18 @@ def parse_cell(line: str, body: str) -> Arguments:
             f"%%claude: unexpected {rest.split()[0]!r}. The prompt goes into the "
             f"lines below; the first line is for options.\n\n{OPTIONS}"
         )
-    # IPython ends every cell with a newline that nobody typed.
+    # IPython adds a newline at the end of every cell.
     arguments.prompt = _NBVAL.sub("", body.removesuffix("\n"))
     return _with_prompt(arguments, "%%claude", "in the lines below")
 
 
 def parse_line(line: str) -> Arguments:
-    """Options at the start of `line`, the prompt verbatim in the rest of it.
+    """Parse the options at the start of `line`; the rest of it is the prompt.
 
     Raises
     ------
     UsageError
-        As `parse_cell`.
+        See `parse_cell`.
     """
     arguments, prompt = _options(line)
     arguments.prompt = prompt
@@ -72,9 +72,9 @@ def parse_line(line: str) -> Arguments:
 def keep_question(lines: list[str]) -> list[str]:
     """Let the prompt of `%claude` end with a question mark.
 
-    An input transformer for IPython, which takes a line that ends with ``?`` for a
-    request for help. Only a cell of that one line is changed, since in a longer
-    one the line may be part of a string.
+    This is an input transformer for IPython. Without it IPython shows help for a line
+    that ends with ``?``. Only a cell with this one line is changed: in a longer cell
+    the line may be part of a string.
     """
     text = "".join(lines).strip()
     match = _QUESTION.fullmatch(text)
@@ -110,7 +110,7 @@ def _options(line: str) -> tuple[Arguments, str]:
 
 
 def _next_word(text: str) -> tuple[str, str]:
-    # shlex knows quotes; reading one word at a time leaves the rest untouched.
+    # shlex understands quotes. Reading only one word leaves the rest as it is.
     source = io.StringIO(text)
     words = shlex.shlex(source, posix=True)
     words.whitespace_split = True

@@ -21,7 +21,7 @@ READ_TIMEOUT_SECONDS = 120.0
 
 @dataclass
 class Answer:
-    """An answer as far as it has come, and at its end what it took."""
+    """An answer so far; at its end also its tokens and cost."""
 
     text: str = ""
     thinking: bool = False
@@ -31,7 +31,7 @@ class Answer:
     cost_usd: float | None = None
 
     def add(self, chunk: dict[str, Any]) -> None:
-        """Take in one chat completion chunk."""
+        """Add a chat completion chunk."""
         self.model = chunk["model"]
         for choice in chunk["choices"]:
             self.text += choice["delta"].get("content") or ""
@@ -43,7 +43,7 @@ class Answer:
 
 
 class Client:
-    """Asks the gateway at `connection`."""
+    """Sends requests to the gateway at `connection`."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -54,17 +54,17 @@ class Client:
             timeout=httpx2.Timeout(10.0, read=READ_TIMEOUT_SECONDS),
             verify=trust,
             transport=httpx2.HTTPTransport(verify=trust, uds=uds) if uds else None,
-            # A proxy for the world is no way to this machine.
+            # A proxy cannot reach the loopback addresses of this machine.
             trust_env=not _is_loopback(urlsplit(connection.http_url).hostname or ""),
         )
 
     def ask(self, messages: list[dict[str, str]], model: str) -> Iterator[Answer]:
-        """Yield the one answer again and again as it grows.
+        """Yield the answer, which is always the same object, each time it grows.
 
         Raises
         ------
         GatewayUnreachable, RequestRefused, AnswerFailed
-            No answer, or no more of it.
+            There is no answer, or it is incomplete.
         """
         body = {
             "model": model,
@@ -124,7 +124,7 @@ def _is_loopback(host: str) -> bool:
 def _trust(certificate: str | None) -> ssl.SSLContext | bool:
     if certificate is None:
         return True
-    # The server's own certificate and no other, whatever name it bears.
+    # Trust only the server's own certificate, with any host name in it.
     context = ssl.create_default_context(cafile=certificate)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

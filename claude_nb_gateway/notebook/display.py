@@ -1,4 +1,4 @@
-"""How an answer is shown while it comes: one output, in the way this shell can."""
+"""Shows an answer while it arrives, as one output, in a way that the shell supports."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Output(Protocol):
         """The answer has grown."""
 
     def finish(self, answer: Answer) -> None:
-        """It has ended, or it was cut: this is all of it."""
+        """The answer has ended, or was interrupted."""
 
 
 class UpdatedOutput:
-    """Markdown that is replaced as it grows, `updates_per_second` at most.
+    """Markdown that is replaced as it grows, at most `updates_per_second` times.
 
-    It appears with the first sign of the model, so that a request that fails
-    leaves no empty output behind.
+    It appears with the first text or thinking of the model. So a request that fails
+    leaves no empty output.
     """
 
     def __init__(self, updates_per_second: float) -> None:
@@ -42,7 +42,7 @@ class UpdatedOutput:
         self._drawing = threading.Lock()
 
     def show(self, answer: Answer) -> None:
-        """Replace the output, now or when it is time, if there is anything to see."""
+        """Replace the output, now or a little later, if there is something new."""
         text = answer.text or (THINKING if answer.thinking else "")
         with self._drawing:
             if text and text != self._text:
@@ -50,7 +50,7 @@ class UpdatedOutput:
                 self._draw_in_time()
 
     def finish(self, answer: Answer) -> None:
-        """Replace the output by the whole answer."""
+        """Replace the output with the whole answer."""
         with self._drawing:
             if self._later is not None:
                 self._later.cancel()
@@ -63,8 +63,8 @@ class UpdatedOutput:
         if wait <= 0:
             self._draw(self._text)
         elif self._later is None:
-            # The model may pause here, and nothing else would wake us. ipykernel
-            # finds the cell that an output belongs to in the context.
+            # A timer draws this text even if the model pauses now. It runs in a copy of
+            # the context: there ipykernel finds the cell of an output.
             context = contextvars.copy_context()
             self._later = threading.Timer(wait, context.run, [self._draw_late])
             self._later.daemon = True
@@ -85,7 +85,7 @@ class UpdatedOutput:
 
 
 class PrintedOutput:
-    """Text that is printed as it comes, for a terminal."""
+    """Text that is printed as it arrives, for a terminal."""
 
     def __init__(self) -> None:
         self._shown = 0
@@ -103,10 +103,10 @@ class PrintedOutput:
 
 
 class SingleOutput:
-    """Markdown shown once at the end, where nothing understands updates."""
+    """Markdown that is shown once, at the end, if updates are not supported."""
 
     def show(self, answer: Answer) -> None:
-        """Wait for the end."""
+        """Do nothing before the end."""
 
     def finish(self, answer: Answer) -> None:
         """Show the answer."""
@@ -115,18 +115,18 @@ class SingleOutput:
 
 
 def output_for(shell: InteractiveShell, updates_per_second: float) -> Output:
-    """The way to show an answer in `shell`."""
+    """The output to use in `shell`."""
     if not hasattr(shell, "kernel"):
         return PrintedOutput()
-    # nbval keeps every message as an output of its own; its kernels know it by
-    # pytest's variable.
+    # nbval takes every update for a separate output. In its kernels pytest's variable
+    # is set.
     if updates_per_second <= 0 or "PYTEST_VERSION" in os.environ:
         return SingleOutput()
     return UpdatedOutput(updates_per_second)
 
 
 def metadata(answer: Answer) -> dict[str, Any]:
-    """What is kept with the output: where the answer came from and its cost."""
+    """The metadata of the output: the model, the session, tokens and cost."""
     return {
         "claude": {
             "model": answer.model,

@@ -1,27 +1,27 @@
-"""What a cell ends with when there is no answer.
+"""The exceptions that end a cell without an answer.
 
 ClaudeError
 ├── GatewayUnreachable   no gateway answers
-├── RequestRefused       the gateway says that the request is wrong, or not allowed
+├── RequestRefused       the request is not valid, or not allowed
 └── AnswerFailed         the gateway or the model failed
 Interrupted              a KeyboardInterrupt: the cell was interrupted
 
-In a notebook they show as one line: where in this package they were raised is of
-no use to the reader of the cell.
+A notebook shows them as one line. A traceback through this package would not help the
+reader of the cell.
 """
 
 from __future__ import annotations
 
 
 class _Short(BaseException):
-    """Shows without a traceback (IPython asks exceptions for this method)."""
+    """An exception that IPython shows without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
 
 
 class ClaudeError(_Short, Exception):
-    """There is no answer. `status` and `code` are those of the HTTP response."""
+    """There is no answer. `status` and `code` are from the HTTP response."""
 
     def __init__(
         self, message: str, *, status: int | None = None, code: str | None = None
@@ -32,11 +32,11 @@ class ClaudeError(_Short, Exception):
 
 
 class GatewayUnreachable(ClaudeError):
-    """No gateway answers where one was expected, or none could be started."""
+    """No gateway answers at the address, or no gateway could be started."""
 
 
 class RequestRefused(ClaudeError):
-    """The request cannot be honoured; the message says what to change."""
+    """The request is not valid, or not allowed; the message says what to change."""
 
 
 class AnswerFailed(ClaudeError):
@@ -44,4 +44,4 @@ class AnswerFailed(ClaudeError):
 
 
 class Interrupted(_Short, KeyboardInterrupt):
-    """The cell was interrupted; what had come of the answer is kept."""
+    """The cell was interrupted; the answer so far is kept."""

@@ -1,4 +1,4 @@
-"""Find the gateway of this kernel, or start one for it alone."""
+"""Finds the gateway of this kernel, or starts one only for this kernel."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ COMMAND = (
 def find_connection() -> Connection | None:
     """The gateway that the environment names, or that of the kernel's own server.
 
-    ``CLAUDE_GATEWAY_URL``, with or without ``/v1``, and ``CLAUDE_GATEWAY_KEY_FILE``
-    name one; a server that runs the gateway leaves a file for the kernels it starts.
+    The environment names a gateway with ``CLAUDE_GATEWAY_URL``, with or without
+    ``/v1``, and ``CLAUDE_GATEWAY_KEY_FILE``. A server with the gateway writes a file
+    for the kernels that it starts.
 
     Raises
     ------
@@ -54,9 +55,9 @@ def _with_v1(url: str) -> str:
 
 
 def _kernel_id() -> str | None:
-    """The id under which the Jupyter server knows this kernel, None for no kernel.
+    """The Jupyter server's id of this kernel; None if this is not a kernel.
 
-    The server names the kernel's connection file after it.
+    It is part of the name of the kernel's connection file.
     """
     if not Application.initialized():
         return None
@@ -75,9 +76,9 @@ def _key() -> str:
 
 
 class EmbeddedGateway:
-    """A gateway in a process of its own, for this process alone.
+    """A gateway in a separate process, only for this process.
 
-    It ends when its standard input does, and that is however this process ends.
+    It ends when its standard input ends. So it also ends if this process is killed.
     """
 
     def __init__(self, start_timeout_seconds: float) -> None:
@@ -87,16 +88,16 @@ class EmbeddedGateway:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def connection(self) -> Connection:
-        """How to reach it; starts it if it is not running.
+        """The connection to it; starts it if it is not running.
 
         Raises
         ------
         GatewayUnreachable
-            It did not start; the message ends with what it said.
+            It did not start; the message ends with its output.
         """
         if not self.running or self._connection is None:
             self.stop()
@@ -104,7 +105,7 @@ class EmbeddedGateway:
         return self._connection
 
     def stop(self) -> None:
-        """End it and wait for that."""
+        """Stop the process, and wait for its end."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -126,7 +127,7 @@ class EmbeddedGateway:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                # An interrupt of the cell is for the cell alone.
+                # An interrupt of the cell must not reach the gateway.
                 start_new_session=True,
             )
             assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The magics: parse, ask, show, keep."""
+"""The magics: they parse, ask, show the answer and keep the conversation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .gateway import EmbeddedGateway, find_connection
 
 ON_SOCKET = """\
 This gateway listens on the unix socket {path}, not on a port.
-An OpenAI client reaches it by httpx2 (openai before 3: httpx), where gateway is what
-%claude_gateway gives:
+An OpenAI client reaches it with httpx2 (before openai 3: httpx). Here gateway is the
+result of %claude_gateway:
 
 OpenAI(
     base_url=gateway.http_url,
@@ -38,14 +38,15 @@ OpenAI(
 class ClaudeMagics(Magics):
     """`%%claude`, `%claude` and `%claude_gateway`."""
 
-    model = Unicode("sonnet", config=True, help="The model asked unless one is named.")
+    model = Unicode("sonnet", config=True, help="The model for cells that name none.")
     updates_per_second = Float(
         15.0,
         config=True,
-        help="How often a growing answer is drawn at most; 0 draws it at its end.",
+        help="""Maximum number of updates per second of a growing answer; 0 shows only
+        the whole answer.""",
     )
     start_timeout_seconds = Float(
-        60.0, config=True, help="How long the embedded gateway may take to start."
+        60.0, config=True, help="Maximum time for the embedded gateway to start."
     )
 
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
@@ -68,11 +69,11 @@ class ClaudeMagics(Magics):
 
           %claude [-m MODEL] [-s SYSTEM] [-n] The prompt, on one line.
 
-        The conversation goes on from cell to cell until ``--new``.
+        The conversation continues from cell to cell, until ``--new``.
 
         -m, --model MODEL    the model to ask
-        -s, --system TEXT    what the model is told to be; holds until changed
-        -n, --new            begin a new conversation
+        -s, --system TEXT    the system prompt; it stays until it is changed
+        -n, --new            start a new conversation
         """
         arguments = parse_line(line) if cell is None else parse_cell(line, cell)
         if arguments.new:
@@ -96,7 +97,7 @@ class ClaudeMagics(Magics):
         return connection
 
     def close(self) -> None:
-        """Close the connection, and end the gateway if it is this kernel's own."""
+        """Close the connection, and stop the gateway if this kernel started it."""
         atexit.unregister(self.close)
         if self._client is not None:
             self._client.close()
@@ -145,7 +146,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take them out again; IPython has no call for it."""
+    """Remove the magics from `shell`; IPython has no function for this."""
     manager = shell.magics_manager
     if keep_question in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(keep_question)

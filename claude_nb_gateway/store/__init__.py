@@ -1,6 +1,7 @@
 """What outlives the server: projects, sessions, turns and keys, in a database.
 
-`records` are the things themselves and know no SQL; `tables` is the schema of today,
-`migrations` how a database gets there; `rows` turns one into the other; `store` is
-all that the rest of the package calls.
+The rest of the package calls `store` and `cache`, and uses `records`, which know no
+SQL. `tables` is the current schema, and `migrations` bring a database to it. `rows`
+converts between records and rows of tables. `connector` and `engine` open the
+database, and `turns` writes turns in the background.
 """

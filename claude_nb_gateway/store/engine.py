@@ -1,4 +1,4 @@
-"""The connection to the database, and what has to be set on it."""
+"""The connections to the database, and their settings."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
 }
 CONNECTIONS = 5
-# libpq takes any shorter time for this one.
-SHORTEST_CONNECT_SECONDS = 2
+# libpq rounds shorter times up to this.
+MIN_CONNECT_SECONDS = 2
 
 
 def database_address(database_url: str) -> URL:
-    """The address that `database_url` means, with its driver; empty is our file.
+    """The address in `database_url`, with its driver; if empty, our own file.
 
     Raises
     ------
     sqlalchemy.exc.ArgumentError
-        It is no URL of SQLite or PostgreSQL.
+        It is not a URL of SQLite or PostgreSQL.
     """
     if not database_url:
         path = Path(jupyter_data_dir(), "claude_nb_gateway", "gateway.db")
         return URL.create(DRIVERS["sqlite"], database=str(path))
     try:
         url = make_url(database_url)
-    except ValueError:  # which would show what it took for a port: of a password, say
-        raise ArgumentError("the port is no number") from None
+    except ValueError:  # its message holds the text, which may be part of a password
+        raise ArgumentError("the port is not a number") from None
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     if url.get_backend_name() not in DRIVERS:
         raise ArgumentError(f"unknown database {url.drivername!r}")
@@ -50,25 +50,25 @@ def database_address(database_url: str) -> URL:
 
 
 def prepare_file(url: URL) -> None:
-    """Make the file of an SQLite database, and its directory, for its user alone."""
+    """Create the file of an SQLite database, and its directory, for its user only."""
     if url.get_backend_name() != "sqlite" or _in_memory(url):
         return
     path = Path(url.database or "")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        # SQLite gives the files beside it the permissions of this one.
+        # SQLite gives this file's permissions to the files beside it.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def files_of(url: URL) -> list[str]:
-    """The files that an SQLite database has, or may come to have."""
+    """The files that an SQLite database has now, or may have later."""
     if url.get_backend_name() != "sqlite" or _in_memory(url):
         return []
     return [f"{url.database}{end}" for end in ("", "-wal", "-shm", "-journal")]
 
 
 class Database:
-    """The engine, which is not disposed of while somebody uses it."""
+    """An engine that is disposed of only when no transaction uses it."""
 
     def __init__(
         self,
@@ -82,14 +82,14 @@ class Database:
         self._retired = False
 
     async def migrate(self, tenant: str = "") -> None:
-        """Bring the schema up to date; of several servers at once one does it.
+        """Bring the schema up to date; if several servers start at once, one does it.
 
-        What is from before there were tenants becomes that of `tenant`.
+        Rows from before there were tenants become rows of `tenant`.
         """
-        # Alembic takes a quarter of a second to load, and servers start often.
+        # Alembic takes a quarter of a second to load, so load it only here.
         migrations = await asyncio.to_thread(import_module, MIGRATIONS)
-        # To change a table of SQLite's is to drop the old one, and with it, by the
-        # foreign keys, whatever belongs to its rows.
+        # In SQLite, to change a table means to drop the old one. With foreign keys on,
+        # this would delete the rows of other tables that refer to it.
         changing = self._engine.execution_options(sqlite_foreign_keys="OFF")
         async with changing.connect() as connection:
             async with connection.begin():
@@ -100,7 +100,7 @@ class Database:
 
     @asynccontextmanager
     async def begin(self, *, reading: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed at the end; of SQLite's only one may write."""
+        """A transaction, committed at the end; in SQLite only one may write."""
         self._users += 1
         try:
             engine = self._reader if reading else self._engine
@@ -111,12 +111,12 @@ class Database:
             await self._dispose_if_idle()
 
     async def retire(self) -> None:
-        """Close all connections as soon as nobody uses them."""
+        """Close all connections as soon as no transaction uses them."""
         self._retired = True
         await self._dispose_if_idle()
 
     async def _dispose_if_idle(self) -> None:
-        # A connection in use would come back to a pool that is gone, and stay open.
+        # A connection in use would return to a pool that is gone, and stay open.
         if self._retired and not self._users:
             await self._engine.dispose()
 
@@ -130,8 +130,8 @@ def _engine(
         "pool_timeout": busy_timeout_seconds,
     }
     if url.get_backend_name() == "postgresql":
-        seconds = max(SHORTEST_CONNECT_SECONDS, round(busy_timeout_seconds))
-        # The last ends the wait for a server that is gone without a word.
+        seconds = max(MIN_CONNECT_SECONDS, round(busy_timeout_seconds))
+        # `tcp_user_timeout` ends the wait for a server that disappeared.
         connect = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
         engine = create_async_engine(
             url, pool_pre_ping=True, connect_args=connect, **options
@@ -146,13 +146,14 @@ def _engine(
 def _prepare_postgresql(
     engine: AsyncEngine, busy_timeout_seconds: float, statement_timeout_seconds: float
 ) -> None:
-    # For PostgreSQL 0 is without end.
+    # In PostgreSQL 0 means no limit.
     lock_ms = max(1, round(busy_timeout_seconds * 1000))
     statement_ms = round(statement_timeout_seconds * 1000)
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: DBAPIConnection, _: object) -> None:
-        # Not by `options` of the address: it may have some, and a pooler takes none.
+        # Not with `options` in the address: the user may have set some, and connection
+        # poolers accept none.
         cursor = connection.cursor()
         cursor.execute(f"SET lock_timeout = {lock_ms}")
         cursor.execute(f"SET statement_timeout = {statement_ms}")
@@ -164,31 +165,31 @@ def _prepare_sqlite(engine: AsyncEngine, busy_timeout_seconds: float) -> None:
     pragmas = (
         f"busy_timeout={round(busy_timeout_seconds * 1000)}",
         "journal_mode=WAL",
-        "synchronous=FULL",  # with less, what was promised is lost with the power
+        "synchronous=FULL",  # with less, a power failure loses committed data
         "foreign_keys=ON",
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: DBAPIConnection, _: object) -> None:
         try:
-            # The driver begins no transactions: it would begin none for DDL, and
-            # one for reading where one for writing is needed.
+            # Transactions are begun below, not by the driver: it would begin none for
+            # DDL, and a reading one where a writing one is needed.
             connection.isolation_level = None
             cursor = connection.cursor()
             for pragma in pragmas:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
         except BaseException:
-            connection.close()  # the pool forgets it, and its thread would stay
+            connection.close()  # or else its thread would stay
             raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        # A reader that turns writer fails at once if another wrote meanwhile; a
-        # writer from the beginning waits for its turn.
+        # If a reading transaction starts to write, it fails at once if another one
+        # wrote meanwhile. A transaction that writes from the start waits instead.
         options = connection.get_execution_options()
         if switch := options.get("sqlite_foreign_keys"):
-            # It is heeded between transactions alone.
+            # SQLite ignores this inside a transaction.
             connection.exec_driver_sql(f"PRAGMA foreign_keys={switch}")
         connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN IMMEDIATE"))
 

@@ -1,4 +1,4 @@
-"""The statements, without a connection to run them on."""
+"""The SQL statements, without a connection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ALL_PROJECTS = select(*columns_of(projects), _SESSIONS_OF_PROJECT)
 ALL_SESSIONS = select(*columns_of(sessions))
 ALL_KEYS = select(*columns_of(keys))
 
-# A project may be deleted between a turn and its being written.
+# A project may be deleted before its turn is written.
 INSERT_TURN = insert(turns).values(
     project_id=select(projects.c.id)
     .where(projects.c.id == bindparam("project_id"))
@@ -47,12 +47,12 @@ INSERT_TURN = insert(turns).values(
 
 
 def of_tenant(table: Table, tenant: str) -> ColumnElement[bool]:
-    """Whether a row is that of `tenant`: there is no statement without it."""
+    """Whether a row belongs to `tenant`; every statement has this condition."""
     return table.c.tenant == tenant
 
 
 def insert_if_new(table: Table, dialect: str) -> Insert:
-    """Inserts rows, but for those that are at odds with one that is there."""
+    """Inserts rows, except those that conflict with a row that is there."""
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
@@ -63,14 +63,14 @@ def projects_page(
 ) -> Select[Any]:
     """At most `limit` projects at or below `within`, the newest first.
 
-    They come after the project `after`; of an unknown one nothing does.
+    The page starts after the project `after`. It is empty if that does not exist.
     """
     statement = _page(ALL_PROJECTS, projects, "created_at", tenant, after)
     return statement.where(_at_or_below(within)).limit(limit)
 
 
 def _at_or_below(within: str) -> ColumnElement[bool]:
-    # LIKE would take % and _ for wildcards, and in SQLite A for a.
+    # Not LIKE: there % and _ are wildcards, and in SQLite A equals a.
     below = within.rstrip("/") + "/"
     start = func.substr(projects.c.directory, 1, len(below))
     return or_(projects.c.directory == within, start == below)
@@ -84,10 +84,10 @@ def sessions_page(
     after: str | None,
     ascending: bool,
 ) -> Select[Any]:
-    """At most `limit` sessions of the projects, and those of `owner` without one.
+    """At most `limit` sessions: of the projects, and of `owner` without a project.
 
-    Without both it is of all. They come after the session `after`; of an unknown
-    one nothing does.
+    If both are None, they are all sessions. The page starts after the session
+    `after`. It is empty if that does not exist.
     """
     page = _page(ALL_SESSIONS, sessions, "updated_at", tenant, after, ascending)
     statement = page.limit(limit)
@@ -123,7 +123,7 @@ def _page(
 
 
 def adding(table: Table, time: str) -> Update:
-    """Adds sums as of `sums` to the row with the id ``row_id``, which may be gone."""
+    """Adds the parameters of `sums` to the row ``row_id``, if it still exists."""
     column, used = table.c[time], bindparam("used_at", type_=Double)
     later = case((or_(column.is_(None), column < used), used), else_=column)
     added = {name: table.c[name] + bindparam(f"added_{name}") for name in COUNTERS}
@@ -138,9 +138,9 @@ def adding(table: Table, time: str) -> Update:
 def sums(
     tenant: str, records: Iterable[TurnRecord], field: str, *, ended: bool = False
 ) -> list[dict[str, Any]]:
-    """What the turns come to, for each value of `field`, as parameters of `adding`.
+    """The sums of the turns for each value of `field`, as parameters of `adding`.
 
-    ``used_at`` is when the last of them began, or `ended`.
+    ``used_at`` is the time when the last turn started; with `ended`, when it ended.
     """
     found: dict[str, dict[str, Any]] = {}
     for turn in records:
@@ -154,7 +154,7 @@ def sums(
         row["added_cost_usd"] += turn.cost_usd
         for name, number in token_columns(turn.tokens).items():
             row[f"added_{name}"] += number
-    # Two servers that lock rows in the same order never wait for each other.
+    # Sorted, so that all servers lock rows in the same order: this avoids deadlocks.
     return [found[row_id] for row_id in sorted(found)]
 
 

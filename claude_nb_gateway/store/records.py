@@ -1,8 +1,8 @@
 """What is stored, as plain records.
 
-Times are seconds since the epoch, money is US dollars. None of them can be part of
-a cycle, so the garbage collector need not look at thousands of them; at projects it
-does, since there are few, and only what it looks at may be referred to weakly.
+Times are seconds since the epoch; money is in US dollars. No record can be part of a
+reference cycle. So the garbage collector may ignore them (`gc=False`), of which there
+can be thousands. It does not ignore projects: only so can they have weak references.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 
 class Tokens(Struct, frozen=True, gc=False):
-    """Numbers of tokens; those read from and written to the cache are extra."""
+    """Numbers of tokens. `input` excludes those read from or written to the cache."""
 
     input: int = 0
     output: int = 0
@@ -22,7 +22,7 @@ class Tokens(Struct, frozen=True, gc=False):
 
 
 class Totals(Struct, gc=False):
-    """The sum of some turns."""
+    """The sums of some turns."""
 
     turns: int = 0
     tokens: Tokens = field(default_factory=Tokens)
@@ -30,9 +30,9 @@ class Totals(Struct, gc=False):
 
 
 class Project(Struct, weakref=True):
-    """A directory that sessions work in; `directory` is absolute.
+    """A directory in which sessions work; `directory` is absolute.
 
-    `sessions` is how many there are now, `totals` is of all turns there ever were.
+    `sessions` is their current number; `totals` are the sums of all turns ever.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Project(Struct, weakref=True):
 
 
 class SessionRecord(Struct, gc=False):
-    """A session of the CLI, whose UUID is its `id`; `owner` is who began it.
+    """A session of the CLI; `id` is its UUID, and `owner` is who started it.
 
     `last_uuid` is the CLI's id of the last message.
     """
@@ -81,11 +81,11 @@ class TurnRecord(Struct, gc=False):
 
 
 class KeyRecord(Struct, gc=False):
-    """An API key, of which only the SHA-256 is known, in hex.
+    """An API key. `hash` is its SHA-256 in hex; the key itself is not stored.
 
-    It is good for one project, or for all when `project_id` is None; for the named
-    `tools`, or for those of any key that names none when they are None.
-    `last_used_at` is when its last turn began.
+    The key opens one project; if `project_id` is None, it opens all. It may use
+    `tools`; if they are None, it may use `Projects.key_tools`. `last_used_at` is the
+    time when its last turn started.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Records as rows of the tables, and back."""
+"""Converts records to rows of the tables, and back."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def turn_row(tenant: str, turn_id: str, turn: TurnRecord) -> dict[str, Any]:
 
 
 def token_columns(tokens: Tokens) -> dict[str, int]:
-    """The columns of the numbers of tokens, by name."""
+    """The columns for the numbers of tokens, by name."""
     return dict(zip(TOKENS, structs.astuple(tokens), strict=True))
 
 
 def project_from(row: Sequence[Any]) -> Project:
-    """The project of a row of `projects` followed by its number of sessions."""
+    """The project in a row of `projects`, which ends with the number of sessions."""
     return Project(*(*row[:7], row[13], _totals(row, 7)))
 
 
 def session_from(row: Sequence[Any]) -> SessionRecord:
-    """The session of a row of `sessions`."""
+    """The session in a row of `sessions`."""
     return SessionRecord(*(*row[:9], _totals(row, 9)))
 
 
 def key_from(row: Sequence[Any]) -> KeyRecord:
-    """The key of a row of `keys`."""
+    """The key in a row of `keys`."""
     tools = None if row[4] is None else tuple(row[4])
     return KeyRecord(*(*row[:4], tools, *row[5:9], _totals(row, 9)))
 

@@ -1,4 +1,4 @@
-"""The schema of today. A change here needs a migration; a test compares the two."""
+"""The current schema. A change here needs a migration; a test compares the two."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ metadata = MetaData(
 
 
 class StorableText(TypeDecorator[str]):
-    """Text without what databases refuse: NUL and halves of surrogate pairs."""
+    """Text without what databases refuse: NUL, and halves of surrogate pairs."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """What is stored for `value`."""
+        """The text to store for `value` (see SQLAlchemy's TypeDecorator)."""
         if value is None or (value.isascii() and "\0" not in value):
             return value
         return value.replace("\0", "").encode(errors="replace").decode()
 
 
 def _counters() -> list[Column[int] | Column[float]]:
-    # Kept beside what they count, so that no list has to add up turns.
+    # Stored beside what they count, so that a list need not add up turns.
     names = ["turns", *TOKENS]
     counts = [
         Column(name, BigInteger, nullable=False, server_default="0") for name in names
@@ -68,11 +68,11 @@ def _tenant() -> Column[str]:
 
 
 def columns_of(table: Table) -> list[Column[Any]]:
-    """Those of a record: all but that of the tenant, whom the store knows."""
+    """The columns of a record: all except the tenant, which only the store knows."""
     return [column for column in table.c if column.name != "tenant"]
 
 
-# The columns are in the order of the fields of the records, counters last.
+# The columns have the order of the fields of the records; the counters are last.
 projects = Table(
     "projects",
     metadata,
@@ -102,14 +102,14 @@ sessions = Table(
     Column("last_uuid", StorableText, nullable=False),
     *_counters(),
     _tenant(),
-    # A home that was copied has the sessions of the first one.
+    # Not the id alone: a copy of a home directory has the same sessions.
     PrimaryKeyConstraint("tenant", "id"),
     Index(None, "tenant", "updated_at", "id"),
     Index(None, "project_id", "updated_at", "id"),
     Index(None, "tenant", "owner", "updated_at", "id"),
 )
 
-# Turns outlive their session: they are the account of what was spent.
+# Turns outlive their session: they show what was spent.
 turns = Table(
     "turns",
     metadata,
@@ -135,8 +135,8 @@ keys = Table(
     Column("id", StorableText, primary_key=True),
     Column("name", StorableText, nullable=False),
     Column("hash", StorableText, nullable=False),
-    # Not a foreign key: when the project is gone the key is good for nothing, and
-    # must not become one that is good for everything.
+    # Not a foreign key: when the project is deleted, the key must open nothing. With
+    # NULL here it would open all projects.
     Column("project_id", StorableText),
     Column("tools", JSON(none_as_null=True)),
     Column("created_at", Double, nullable=False),

@@ -1,4 +1,4 @@
-"""Whose rows are whose in a database that several servers share."""
+"""Tenants: who owns which rows in a database that several servers share."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_data_dir
 from sqlalchemy import URL
 
-#: Of a database that is one user's alone, and of what older versions have written.
+#: The tenant of a database with one user, and of rows from older versions.
 ONLY_ONE = ""
 
 
 def tenant_for(url: URL, *, is_own_file: bool) -> str:
-    """Whose rows the server of this process works with, of the database at `url`.
+    """The tenant of this process's server in the database at `url`.
 
-    `is_own_file` says that it is the file in the user's own data directory. Neither a
-    new name of the machine nor another place of the home makes a user another tenant.
+    `is_own_file` means that the database is the file in the user's data directory. The
+    tenant stays the same if the machine is renamed, or if the home directory moves.
 
     Raises
     ------
     OSError
-        The data directory, which holds the tenant's name, cannot be written.
+        The data directory, which holds the tenant's name, is not writable.
     """
     if is_own_file:
-        return ONLY_ONE  # also where the home comes to a hub, or leaves it
+        return ONLY_ONE  # also if the home directory moves to a hub, or away from one
     if at_hub := name_at_hub():
         return f"hub:{at_hub}"
     if url.get_backend_name() == "sqlite":
@@ -34,9 +34,9 @@ def tenant_for(url: URL, *, is_own_file: bool) -> str:
 
 
 def name_at_hub() -> str:
-    """What the hub calls this server: ``USER``, ``USER/SERVER`` or ``service:NAME``.
+    """The hub's name of this server: ``USER``, ``USER/SERVER`` or ``service:NAME``.
 
-    Empty where it has no name, or no hub started it.
+    Empty if it has no name, or if no hub started it.
     """
     user = os.environ.get("JUPYTERHUB_USER", "")
     server = os.environ.get("JUPYTERHUB_SERVER_NAME", "")
@@ -53,7 +53,7 @@ def _name_of_home() -> str:
         draft = path.with_name(f"tenant-{secrets.token_hex(8)}")
         draft.write_text(f"home:{secrets.token_hex(12)}\n")
         try:
-            os.link(draft, path)  # of several servers that start at once one wins
+            os.link(draft, path)  # if several servers start at once, one wins
         except FileExistsError:
             pass
         finally:

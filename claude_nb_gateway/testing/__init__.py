@@ -1,1 +1,1 @@
-"""A loopback stand-in for the model, and pytest fixtures around the real CLI."""
+"""pytest fixtures, and a real gateway for tests, with a stand-in for the model."""

@@ -10,20 +10,20 @@ import pytest
 from ..demo.model import ModelServer
 from .server import STANDALONE, Gateway, running_gateway
 
-# Tests ask for many systems once each, for which a prepared process is a waste.
+# Most tests use a system prompt only once. So processes prepared for it are a waste.
 FEW_SPARES = ("--CLIManager.spare_processes=1", "--CLIManager.max_spare_processes=1")
 
 
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[ModelServer]:
-    """The stand-in of the model, one for the whole run."""
+    """The stand-in for the model, one for the whole run."""
     with ModelServer() as server:
         yield server
 
 
 @pytest.fixture
 def model(model_server: ModelServer) -> ModelServer:
-    """The stand-in with nothing scripted and nothing recorded."""
+    """The stand-in, without scripted replies or recorded requests."""
     model_server.reset()
     return model_server
 

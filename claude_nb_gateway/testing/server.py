@@ -1,4 +1,4 @@
-"""A real gateway in a process of its own, with the real CLI and a stand-in model."""
+"""A real gateway in a separate process, with the real CLI and a stand-in model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ JUPYTER = (sys.executable, "-m", "jupyter")
 STANDALONE = ("claude-gateway",)
 EXTENSION = ("server", "--no-browser")
 
-# What would tell the server, its CLI or its kernels of the world of the test run.
+# Variables with these prefixes are from the test run. The server, its CLI and its
+# kernels must not see them.
 FOREIGN = ("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI", "PYTEST")
 
 READY = "OPENAI_BASE_URL="
@@ -33,7 +34,7 @@ SOCKET_OPTION = "--ServerApp.sock="
 
 @dataclass
 class Gateway:
-    """A running server: where it listens and writes, and the processes below it."""
+    """A running server: its address, its log, and its CLI processes."""
 
     process: subprocess.Popen[str]
     directory: Path
@@ -44,12 +45,12 @@ class Gateway:
     _log_grew: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for_log(self, words: str, timeout_seconds: float = 10.0) -> str:
-        """Wait until a line of the log holds `words`; returns the log so far.
+        """Wait until a line of the log contains `words`; returns the log so far.
 
         Raises
         ------
         RuntimeError
-            None does, in time or before the server's end.
+            There is no such line in time, or before the server ends.
         """
 
         def logged() -> bool:
@@ -65,7 +66,7 @@ class Gateway:
         return log
 
     def read_log(self) -> None:
-        """Keep what the server writes, to its end."""
+        """Read the log until the server ends."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             with self._log_grew:
@@ -77,20 +78,20 @@ class Gateway:
 
     @property
     def cli_processes(self) -> list[psutil.Process]:
-        """Every descendant of the server that is not Python."""
+        """All CLI processes among the descendants of the server."""
         with contextlib.suppress(psutil.NoSuchProcess):
             children = psutil.Process(self.process.pid).children(recursive=True)
             return [child for child in children if _is_cli(child)]
         return []
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end and return the exit status."""
+        """Send a signal, wait until the server ends, and return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
 
 def _is_cli(process: psutil.Process) -> bool:
-    # Its guard has the same words in its command, and is Python.
+    # The guard of a CLI process has the same words in its command line.
     with contextlib.suppress(psutil.Error):
         words = process.cmdline()
         return "stream-json" in words and "guarded" not in words
@@ -107,8 +108,8 @@ def running_gateway(
 ) -> Iterator[Gateway]:
     """Start `jupyter COMMAND OPTIONS` with its files below `directory`.
 
-    Its CLI asks `model_url`; its token is `KEY`. It is stopped at the end, with
-    SIGKILL if need be.
+    Its CLI uses the model at `model_url`; its token is `KEY`. At the end it is stopped,
+    with SIGKILL if need be.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def running_gateway(
 
 
 def hermetic_environment(directory: Path, model_url: str) -> dict[str, str]:
-    """An environment in which Jupyter and the CLI touch only `directory`."""
+    """An environment in which Jupyter and the CLI use only files in `directory`."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,8 +1,8 @@
-"""Directories below a root, reached so that no name leads outside it.
+"""Directories below a root, opened so that no name leads outside it.
 
-Every step opens one name within the directory opened before, and follows no link: so
-there is no moment between a check and a use in which the path could change. All of it
-is file I/O: call it in a thread.
+Each step opens one name in the directory that was opened before, and follows no link.
+So nobody can change the path between a check and its use. Everything here does file
+I/O: call it in a thread.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from ..errors import InvalidRequest, quoted
 
-MOST_PATH_BYTES = 4_096
+MAX_PATH_BYTES = 4_096
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Place(NamedTuple):
-    """A directory that was there: its absolute path, and what it is."""
+    """A directory that existed: its absolute path, its device and its inode."""
 
     directory: str
     device: int
@@ -30,17 +30,17 @@ class Place(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """``DEV:INO``, for the process that is to run there."""
+        """``DEV:INO``: with it a process checks that it runs in this directory."""
         return f"{self.device}:{self.inode}"
 
 
 def names_in(path: str, *, allow_hidden: bool = False) -> list[str]:
-    """The names that lead from the root to `path`, none for the root itself.
+    """The names of the directories from the root to `path`; empty for the root.
 
     Raises
     ------
     InvalidRequest
-        It is absolute, leads upwards or to something hidden, or cannot be a path.
+        The path is absolute, leads upwards, names something hidden, or is not valid.
     """
     refused = _refusal(path)
     names = [] if refused else [n for n in path.split("/") if n not in ("", ".")]
@@ -58,18 +58,18 @@ def names_in(path: str, *, allow_hidden: bool = False) -> list[str]:
 
 
 def _refusal(path: str) -> str:
-    # Its length is looked at first, which takes no longer for a long one.
-    too_long = f"it is longer than {MOST_PATH_BYTES} bytes"
-    if len(path) > MOST_PATH_BYTES:
+    # The length comes first, so that a long path takes no longer to check.
+    too_long = f"it is longer than {MAX_PATH_BYTES} bytes"
+    if len(path) > MAX_PATH_BYTES:
         return too_long
     if path.startswith(("/", "~")):
         return "it must not be absolute"
     if any(ord(character) < 0x20 or character == "\x7f" for character in path):
-        return "it must not have control characters in it"
+        return "it must not contain control characters"
     try:
-        return too_long if len(path.encode()) > MOST_PATH_BYTES else ""
+        return too_long if len(path.encode()) > MAX_PATH_BYTES else ""
     except UnicodeEncodeError:
-        return "it is no valid text"
+        return "it is not valid text"
 
 
 def find(root: str, names: Sequence[str]) -> Place | None:
@@ -78,7 +78,7 @@ def find(root: str, names: Sequence[str]) -> Place | None:
     Raises
     ------
     InvalidRequest
-        A link or a file is in the way, or it may not be read.
+        One of the names is a link or a file, or the server may not read it.
     """
     try:
         with _opened(root, names) as descriptor:
@@ -88,24 +88,24 @@ def find(root: str, names: Sequence[str]) -> Place | None:
 
 
 def make(root: str, names: Sequence[str]) -> Place:
-    """The same, made if it is missing; raises InvalidRequest."""
+    """Like `find`, but creates what is missing; raises InvalidRequest."""
     with _opened(root, names, create=True) as descriptor:
         return _place(root, names, descriptor)
 
 
 def count_files(root: str, names: Sequence[str]) -> int:
-    """How many files are in the directory and below it."""
+    """The number of files in the directory and below it."""
     with _opened(root, names) as descriptor:
         return sum(len(files) for *_, files, _ in os.fwalk(dir_fd=descriptor))
 
 
 def remove(root: str, names: Sequence[str]) -> None:
-    """Remove the directory with all that is in it; links are removed, not followed.
+    """Remove the directory and everything in it; remove links, and do not follow them.
 
     Raises
     ------
     InvalidRequest
-        Something of it could not be removed, or is gone already.
+        Something could not be removed, or is gone already.
     """
     *above, name = names
     try:
@@ -119,7 +119,7 @@ def remove(root: str, names: Sequence[str]) -> None:
 
 
 def links_among(place: Place, names: Sequence[str]) -> bool:
-    """Whether one of the files `names` of the directory is, or is behind, a link."""
+    """Whether any of the files `names` in the directory is a link, or behind a link."""
     for name in names:
         path = os.path.join(place.directory, name)
         if os.path.realpath(path) != path:
@@ -168,7 +168,7 @@ def _reason(descriptor: int, name: str, error: OSError) -> str:
         if not stat.S_ISDIR(mode):
             return "is not a directory"
     if error.errno == errno.ENAMETOOLONG:
-        return "is too long a name"
+        return "is too long"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "may not be entered, or made, by the server"
+        return "may not be entered or created by the server"
     return f"cannot be entered ({os.strerror(error.errno or 0)})"

@@ -1,4 +1,4 @@
-"""How a database gets to the schema of today, one step after the other."""
+"""Migrations: they bring a database to the current schema, step by step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sqlalchemy import Connection, text
 from ...errors import StoreUnavailable
 from ..database_errors import NEWER
 
-# Any number will do, as long as all servers take the same.
+# Any number is fine, as long as all servers use the same.
 _LOCK = 0x636E6267
 
 
 def migrate(connection: Connection, revision: str = "head", tenant: str = "") -> None:
     """Bring the database of `connection` to `revision`, within its transaction.
 
-    Of SQLite's foreign keys must be off, since tables are made anew. What is there
-    from before there were tenants becomes that of `tenant`.
+    In SQLite foreign keys must be off, since tables are created again. Rows from
+    before there were tenants become rows of `tenant`.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def migrate(connection: Connection, revision: str = "head", tenant: str = "") ->
         The database has a schema that this version does not know.
     """
     if connection.dialect.name == "postgresql":
-        # SQLite's BEGIN IMMEDIATE has kept others away already.
+        # In SQLite, BEGIN IMMEDIATE has locked out other servers already.
         statement = text("SELECT pg_advisory_xact_lock(:lock)")
         connection.execute(statement, {"lock": _LOCK})
     config = _config(connection)
@@ -47,7 +47,7 @@ def migrate(connection: Connection, revision: str = "head", tenant: str = "") ->
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    # The file of options that this stands for gives % a meaning.
+    # In Alembic's configuration % has a meaning.
     location = str(Path(__file__).parent).replace("%", "%%")
     config.set_main_option("script_location", location)
     config.set_main_option("path_separator", "os")

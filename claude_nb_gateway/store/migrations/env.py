@@ -1,4 +1,4 @@
-"""Run by Alembic for each command, on the connection that it is handed."""
+"""Alembic runs this for each command, on the connection that it gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from claude_nb_gateway.store.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,  # SQLite cannot change much of a table that is there
+    render_as_batch=True,  # SQLite can change little of an existing table
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""Keys, and with which of them each turn was asked for."""
+"""Keys, and the key that each turn was asked with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table of keys; turns so far had none."""
+    """Create the table of keys; earlier turns have no key."""
     op.create_table(
         "keys",
         sa.Column("id", sa.Text, nullable=False),
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the keys."""
+    """Drop the table of keys."""
     with op.batch_alter_table("turns") as turns:
         turns.drop_column("key_id")
     op.drop_table("keys")

@@ -1,7 +1,7 @@
-"""Of which tenant each row is, where several servers share the database.
+"""The tenant of each row, for a database that several servers share.
 
-What was there before becomes the tenant's whose server brings the database here. Who
-had trusted its projects is not known, so that in a shared database none is trusted.
+Existing rows become rows of the tenant whose server runs this migration. It is not
+known who trusted their projects. So in a shared database no project stays trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TABLES = ("projects", "sessions", "turns", "keys")
 
 
 def upgrade() -> None:
-    """Name the tenant in every row, and in what has to be unique."""
+    """Add the tenant to every row, and to what has to be unique."""
     tenant = context.config.attributes.get("tenant", "")
     for table in TABLES:
         column = sa.Column("tenant", sa.Text, nullable=False, server_default="")
@@ -37,7 +37,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forget the tenants, of which there must be one alone."""
+    """Remove the tenants; there must be only one."""
     _index_sessions_by(
         ["owner", "updated_at", "id"], ["tenant", "owner", "updated_at", "id"]
     )

@@ -1,1 +1,1 @@
-"""The steps, oldest first. One that was released is never changed."""
+"""The migrations, oldest first. A released one is never changed."""
