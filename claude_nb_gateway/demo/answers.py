@@ -31,6 +31,7 @@ def demo_reply(delay_seconds: float) -> Responder:
     """A responder with canned answers, which quote the conversation."""
 
     def respond(request: RecordedRequest) -> Reply:
+        """The canned answer, word by word."""
         words = demo_text(request).split(" ")
         deltas = [word + " " for word in words[:-1]] + words[-1:]
         return Reply(deltas, delay_seconds=delay_seconds)

@@ -302,26 +302,33 @@ class _Elsewhere(web.RequestHandler):
     """All other paths of the API: there is nothing."""
 
     def initialize(self, model: ModelServer) -> None:
+        """Keep the stand-in that gets the requests."""
         self.model = model
 
     def prepare(self) -> None:
+        """Record the request, and answer 404."""
         self.model.elsewhere.append(f"{self.request.method} {self.request.path}")
         self.send_error(404)
 
 
 class _Messages(web.RequestHandler):
+    """``/v1/messages``: answers with the replies of the stand-in."""
+
     def initialize(self, model: ModelServer) -> None:
+        """Keep the stand-in that gets the requests."""
         self.model = model
         self.task: asyncio.Task[Any] | None = None
         self.record: RecordedRequest | None = None
 
     def on_connection_close(self) -> None:
+        """Stop the answer when the client is gone."""
         if self.record is not None and not self.record.answered.is_set():
             self.record.abandoned.set()
         if self.task is not None:
             self.task.cancel()
 
     async def post(self) -> None:
+        """Record the request, and answer it."""
         self.task = asyncio.current_task()
         body = json.loads(self.request.body)
         self.record = RecordedRequest(

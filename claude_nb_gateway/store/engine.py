@@ -152,6 +152,7 @@ def _prepare_postgresql(
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: DBAPIConnection, _: object) -> None:
+        """Set the timeouts of a new connection."""
         # Not with `options` in the address: the user may have set some, and connection
         # poolers accept none.
         cursor = connection.cursor()
@@ -171,6 +172,7 @@ def _prepare_sqlite(engine: AsyncEngine, busy_timeout_seconds: float) -> None:
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: DBAPIConnection, _: object) -> None:
+        """Set the pragmas of a new connection."""
         try:
             # Transactions are begun below, not by the driver: it would begin none for
             # DDL, and a reading one where a writing one is needed.
@@ -185,6 +187,7 @@ def _prepare_sqlite(engine: AsyncEngine, busy_timeout_seconds: float) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
+        """Begin a transaction that may write, unless the options say otherwise."""
         # If a reading transaction starts to write, it fails at once if another one
         # wrote meanwhile. A transaction that writes from the start waits instead.
         options = connection.get_execution_options()

@@ -54,6 +54,7 @@ class Gateway:
         """
 
         def logged() -> bool:
+            """Whether there is such a line."""
             return any(words in line for line in self.log)
 
         with self._log_grew:

@@ -58,6 +58,7 @@ class Discovery:
         ]
 
         def look() -> list[tuple[Project, dict[str, tuple[float, str]]]]:
+            """The sessions that changed, of each project; does file I/O."""
             return [
                 (project, changed)
                 for project, seen in looked_at

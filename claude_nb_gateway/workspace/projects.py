@@ -408,6 +408,7 @@ class Projects(LoggingConfigurable):
 
     async def _trusted_by_trait(self) -> frozenset[str]:
         def find(paths: Sequence[str]) -> frozenset[str]:
+            """The directories that `paths` lead to; does file I/O."""
             return frozenset(
                 os.path.realpath(os.path.join(self.root, os.path.expanduser(path)))
                 for path in paths

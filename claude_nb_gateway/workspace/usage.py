@@ -47,6 +47,7 @@ class UsageRecorder(LoggingConfigurable):
         """
 
         def record(account: TurnAccount) -> None:
+            """Record `account` in the background."""
             if session is not None:
                 session.totals.turns += 1  # so it counts as started from now on
             work = self._record(caller, project, session, system, account)
