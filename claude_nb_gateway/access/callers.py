@@ -8,6 +8,9 @@ from ..errors import NotAllowed
 from ..store.records import KeyRecord, Project
 from .rights import Action, Identity, Reach, Resource, reach
 
+#: The principal of every caller without a key.
+LOCAL = "local"
+
 
 @dataclass(frozen=True)
 class Caller:

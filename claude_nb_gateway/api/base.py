@@ -23,7 +23,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from .. import metrics
-from ..access.callers import Caller
+from ..access.callers import LOCAL, Caller
 from ..access.kernels import Kernel
 from ..access.keys import KEY_PREFIX
 from ..access.rights import Identity
@@ -32,7 +32,6 @@ from ..errors import InvalidRequest, StoreUnavailable, cut
 from ..store.records import KeyRecord
 from ..wire.chat.types import ErrorResponse
 from ..wire.fields import Fields
-from ..workspace.projects import LOCAL
 from .bodies import BodyHandler
 from .bounds import check_values
 from .errors import APIError, api_error, error_of
