@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,7 @@ from .api.health import HealthHandler
 from .api.images import ImageFetcher
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
+from .api.notebooks import notebook_of
 from .api.openapi import OpenAPIHandler
 from .api.projects import ProjectHandler, ProjectsHandler
 from .api.response_socket import ResponsesSocket
@@ -299,9 +301,14 @@ class GatewayApp(ExtensionApp):
 
     @default("kernels")
     def _default_kernels(self) -> Kernels:
-        assert self.serverapp is not None
-        # What started us works in our root directory.
-        return Kernels(self.serverapp, directory="" if self.embedded else None)
+        server = self.serverapp
+        assert server is not None
+        return Kernels(
+            lambda kernel_id: kernel_id in server.kernel_manager,
+            partial(notebook_of, server),
+            # The process that started an embedded server works in its root directory.
+            directory="" if self.embedded else None,
+        )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

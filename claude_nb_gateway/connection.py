@@ -85,6 +85,17 @@ def key_of_kernel(key: str, kernel_id: str) -> str:
     return f"{KERNEL_KEY_PREFIX}{kernel_id}_{mark.hexdigest()}"
 
 
+def kernel_id_in(key: str) -> str | None:
+    """The kernel's id in `key`; None if `key` has not the form of a kernel's key.
+
+    It does not check that the key is valid. The key of the runtime file has no id, so
+    what is returned for that key has no meaning.
+    """
+    if not key.startswith(KERNEL_KEY_PREFIX):
+        return None
+    return key.removeprefix(KERNEL_KEY_PREFIX).rpartition("_")[0]
+
+
 def runtime_file(pid: int) -> Path:
     """The file of the gateway whose server has process id `pid`."""
     return Path(jupyter_runtime_dir()) / f"claude-gateway-{pid}.json"
