@@ -49,6 +49,7 @@ from .api.projects import ProjectHandler, ProjectsHandler
 from .api.response_socket import ResponsesSocket
 from .api.responses import CancelResponseHandler, InputItemsHandler, ResponseHandler
 from .api.routes import RESPONSE_ID, ProjectItself
+from .api.services import Services
 from .api.sessions import ForkHandler, InterruptHandler, SessionHandler, SessionsHandler
 from .api.stored_responses import ResponseStore
 from .claude_code.failures import LOGIN
@@ -237,6 +238,7 @@ class GatewayApp(ExtensionApp):
     sessions = Instance(Sessions)
     keyring = Instance(Keyring)
     kernels = Instance(Kernels)
+    services = Instance(Services)
 
     @default("open_browser")
     def _default_open_browser(self) -> bool:
@@ -310,10 +312,33 @@ class GatewayApp(ExtensionApp):
             directory="" if self.embedded else None,
         )
 
+    @default("services")
+    def _default_services(self) -> Services:
+        return Services(
+            manager=self.manager,
+            projects=self.projects,
+            sessions=self.sessions,
+            store=self.store,
+            keyring=self.keyring,
+            kernels=self.kernels,
+            images=self.images,
+            responses=self.responses,
+            compactions=self.compactions,
+            schemas=self.schemas,
+            bodies=self.bodies,
+            large_requests=self.large_requests,
+            is_keyless=lambda: self.keyless,
+            max_request_bytes=self.max_request_bytes,
+            keepalive_seconds=self.keepalive_seconds,
+            reader_timeout_seconds=self.reader_timeout_seconds,
+            websocket_ping_seconds=self.websocket_ping_seconds,
+            websocket_idle_seconds=self.websocket_idle_seconds,
+            websocket_connection_seconds=self.websocket_connection_seconds,
+            strict_parameters=self.strict_parameters,
+        )
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.sockets: set[ResponsesSocket] = set()
-        self.known_paths: list[str] = []
         self._opening: asyncio.Task[None] | None = None
         self._login_check: asyncio.Task[None] | None = None
         self._activity: Activity | None = None
@@ -369,7 +394,7 @@ class GatewayApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
-        own = {"gateway": self}
+        own = {"services": self.services}
         plain = r"(?P<response_id>[^/]+)"
         within_projects = [
             (PROJECTS + path.replace(plain, RESPONSE_ID), handler, own)
@@ -380,8 +405,8 @@ class GatewayApp(ExtensionApp):
             *within_projects,
             *((CHATS + path, handler, own) for path, handler in RESOURCES),
         ]
-        self.known_paths = [path for path, _, _ in known]
-        self.handlers.extend([*known, (r"/*v1(?:/.*)?", NotFoundHandler, own)])
+        lost = own | {"known_paths": [path for path, _, _ in known]}
+        self.handlers.extend([*known, (r"/*v1(?:/.*)?", NotFoundHandler, lost)])
         if self.standalone:  # a Jupyter server has /api/status
             self.handlers.append((HEALTH, HealthHandler))
 
@@ -425,7 +450,7 @@ class GatewayApp(ExtensionApp):
             await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
         await self.manager.shutdown()
-        for socket in list(self.sockets):
+        for socket in list(self.services.sockets):
             socket.close(GOING_AWAY, "the server stops")
         await self.schemas.close()
         self.large_requests.shutdown(wait=False, cancel_futures=True)
@@ -487,9 +512,9 @@ class GatewayApp(ExtensionApp):
         """Tell whoever tries a scoped key elsewhere that it opens nothing there."""
         assert server.web_app is not None
         elsewhere = _KeyElsewhere(server.base_url)
-        rule = Rule(elsewhere, KeyElsewhereHandler, {"gateway": self})
+        rule = Rule(elsewhere, KeyElsewhereHandler, {"services": self.services})
         itself = ProjectItself(url_path_join(server.base_url, "v1"))
-        project = Rule(itself, ProjectHandler, {"gateway": self})
+        project = Rule(itself, ProjectHandler, {"services": self.services})
         server.web_app.default_router.rules[:0] = [rule, project]
 
     @property

@@ -139,7 +139,7 @@ class AnsweringHandler(GatewayHandler):
             return function(*args)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self.gateway.large_requests, partial(function, *args)
+            self.services.large_requests, partial(function, *args)
         )
 
     async def decoded(
@@ -170,14 +170,14 @@ class AnsweringHandler(GatewayHandler):
         named = _the_one("project_id", project_id, in_header, self.project_in_path)
         session, project = None, None
         if session_id is not None:
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             session, project = await sessions.enter(self.caller, session_id)
         entered = await self._entered(named, project, session)
         if entered is None:
             if session is None:
                 self.caller.require(Resource.CHAT, Action.ASK)
             return Scope(session=session)
-        profile = await self.gateway.projects.profile(entered, self.caller)
+        profile = await self.services.projects.profile(entered, self.caller)
         return Scope(profile, entered.project, session)
 
     async def _entered(
@@ -186,7 +186,7 @@ class AnsweringHandler(GatewayHandler):
         project: Project | None,
         session: SessionRecord | None,
     ) -> Entered | None:
-        projects = self.gateway.projects
+        projects = self.services.projects
         if named is None:
             if project is None:
                 return None
@@ -221,7 +221,7 @@ class AnsweringHandler(GatewayHandler):
         InvalidRequest
             There are some, and the server is strict about it.
         """
-        if names and self.gateway.strict_parameters:
+        if names and self.services.strict_parameters:
             raise InvalidRequest(
                 f"`{names[0]}`: It would have no effect, and this gateway is set to "
                 "refuse that (GatewayApp.strict_parameters): leave it out.",
@@ -258,7 +258,7 @@ class AnsweringHandler(GatewayHandler):
             paths = await self.compute(lambda: [f"messages[{n}]" for n in range(count)])
         scope = await self.scope(request.project_id, request.session_id)
         self.answered_in = scope
-        await self.gateway.images.fetch_all(images_in(request, paths))
+        await self.services.images.fetch_all(images_in(request, paths))
         prompt = "" if scope.session is None else scope.session.system
         asked = await self.compute(
             conversation_of, request, self.principal, paths, prompt
@@ -266,7 +266,7 @@ class AnsweringHandler(GatewayHandler):
         conversation = scope.hold(asked)
         await self.compute(conversation.digests)  # which keeps them
         for path, schema in await self.compute(_checked, request):
-            await self.gateway.schemas.check_schema(schema, path)
+            await self.services.schemas.check_schema(schema, path)
         self._report_left_out(conversation.left_out)
         structured = None
         if conversation.opening.schema:
@@ -310,11 +310,11 @@ class AnsweringHandler(GatewayHandler):
         """The chunks of the answer to `conversation`, in batches."""
         begun = False
         scope = self.answered_in
-        recorder = self.gateway.sessions.recorder(
+        recorder = self.services.sessions.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
-        mismatch = self.gateway.schemas.mismatch
-        batches = answer(self.gateway.manager, conversation, recorder, mismatch)
+        mismatch = self.services.schemas.mismatch
+        batches = answer(self.services.manager, conversation, recorder, mismatch)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
                 for message in batch:
@@ -345,9 +345,9 @@ class AnsweringHandler(GatewayHandler):
         """What takes an answer in the words of `wire` to the client."""
         return EventStream(
             self,
-            self.gateway.keepalive_seconds,
+            self.services.keepalive_seconds,
             wire.names_events,
-            reader_timeout_seconds=self.gateway.reader_timeout_seconds,
+            reader_timeout_seconds=self.services.reader_timeout_seconds,
         )
 
     async def _stream(self, chunks: Chunks, wire: Wire) -> None:

@@ -10,9 +10,9 @@ import inspect
 import re
 import uuid
 from asyncio import Future
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from jupyter_server.auth import User
@@ -39,9 +39,7 @@ from .foreign import refuse_foreign_callers
 from .limits import PREFIX as LIMITS
 from .limits import WINDOWS, limit_headers
 from .routes import meant
-
-if TYPE_CHECKING:
-    from ..app import GatewayApp
+from .services import Services
 
 RESOURCE = "claude"
 
@@ -141,16 +139,16 @@ class GatewayHandler(BodyHandler):
     project_in_path: str | None = None
     _work: asyncio.Task[Any] | None = None
 
-    def initialize(self, gateway: GatewayApp) -> None:
-        """Keep the app that made the handler."""
-        self.gateway = gateway
-        self.bound_body(gateway.bodies, gateway.max_request_bytes)
+    def initialize(self, services: Services) -> None:
+        """Keep what the handler may use."""
+        self.services = services
+        self.bound_body(services.bodies, services.max_request_bytes)
 
     async def admit(self) -> None:
         """Let the caller in, or raise."""
         self.project_in_path = self.path_kwargs.pop("project", None)
         self._accept_anthropics_key()
-        self.kernel = await self.gateway.kernels.check(self._bearer())
+        self.kernel = await self.services.kernels.check(self._bearer())
         if self.kernel is not None:
             if not self.kernel.running:
                 raise APIError(
@@ -162,7 +160,7 @@ class GatewayHandler(BodyHandler):
             self.key = await self._checked_key()
             self._let_in(User(username=f"key:{self.key.id}", name=self.key.name))
             return
-        if self.gateway.keyless:
+        if self.services.is_keyless():
             refuse_foreign_callers(self.request, self.settings["local_hostnames"])
             if not self._has_the_servers_token():
                 self.current_user = self._jupyter_current_user = LOCAL_USER
@@ -189,7 +187,7 @@ class GatewayHandler(BodyHandler):
             took_ms = round(self.request.request_time() * 1e3)
             self.set_header(PROCESSING_HEADER, str(took_ms))
             if self.endpoint is not None:
-                for name, value in limit_headers(self.gateway.manager.rate_limits):
+                for name, value in limit_headers(self.services.manager.rate_limits):
                     self.set_header(name, value)
         return super().flush(include_footers)
 
@@ -295,7 +293,7 @@ class GatewayHandler(BodyHandler):
         InvalidRequest, ProjectNotFound, NotAllowed
         """
         if self.project_in_path is not None:
-            await self.gateway.projects.enter(self.project_in_path, self.caller)
+            await self.services.projects.enter(self.project_in_path, self.caller)
 
     def check_query(self, *names: str) -> None:
         """Raise InvalidRequest for a parameter of the query that is none of `names`."""
@@ -403,7 +401,7 @@ class GatewayHandler(BodyHandler):
         )
 
     def _kernel_caller(self, notebook_directory: str | None) -> Caller:
-        directory = self.gateway.projects.directory_at(notebook_directory)
+        directory = self.services.projects.directory_at(notebook_directory)
         if directory is None:
             return Caller("kernel", Identity.KERNEL)
         principal = f"kernel:{notebook_directory or '.'}"
@@ -411,7 +409,7 @@ class GatewayHandler(BodyHandler):
 
     async def _checked_key(self) -> KeyRecord:
         try:
-            found = await self.gateway.keyring.check(self._bearer())
+            found = await self.services.keyring.check(self._bearer())
         except StoreUnavailable as error:
             raise api_error(error) from error
         if isinstance(found, str):
@@ -463,6 +461,13 @@ NOT_CLAUDES = ("embeddings", "images", "audio", "moderations")
 class NotFoundHandler(GatewayHandler):
     """Any path under ``/v1`` that is nothing."""
 
+    def initialize(  # type: ignore[override]
+        self, services: Services, known_paths: Sequence[str]
+    ) -> None:
+        """Keep the patterns of all paths that there are."""
+        super().initialize(services)
+        self._known_paths = known_paths
+
     async def admit(self) -> None:
         """Answer 404 to whoever may ask at all."""
         await super().admit()
@@ -474,6 +479,6 @@ class NotFoundHandler(GatewayHandler):
             message += f" Claude makes no {resource}: use another service for that."
         below = self.settings["base_url"].rstrip("/")
         path = self.request.path.removeprefix(below) if below else self.request.path
-        if found := meant(path, self.gateway.known_paths):
+        if found := meant(path, self._known_paths):
             message += f" You may mean {below}{found}: see the client's base URL."
         raise APIError(404, message, code="unknown_url")

@@ -60,7 +60,7 @@ class CompactHandler(ResponsesHandler):
         kept_before, before = await self.compute(divided, before)
         kept, items = await self.compute(divided, items)
         summary, usage = await self._summary(asked, before, items)
-        sealed = await self.gateway.compactions.seal(self.principal, summary)
+        sealed = await self.services.compactions.seal(self.principal, summary)
         return CompactedResponse(
             id=f"resp_{uuid.uuid4().hex}",
             created_at=int(time.time()),

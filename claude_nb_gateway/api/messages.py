@@ -83,5 +83,5 @@ class CountTokensHandler(AnthropicHandler):
             names = names_in(request)
             with named_as(names):
                 conversation, _ = await self.prepared(chat, (), paths, names)
-            counted = await count_tokens(self.gateway.manager, conversation)
+            counted = await count_tokens(self.services.manager, conversation)
             self.send_json(TokenCount(counted))

@@ -42,7 +42,7 @@ class ModelsHandler(GatewayHandler):
         """List every name that a request may use as `model`."""
         with http_errors():
             await self.check_project_in_path()
-            catalog = await self.gateway.manager.catalog()
+            catalog = await self.services.manager.catalog()
             if ANTHROPIC_HEADER in self.request.headers:
                 infos = [model_info(name) for name in catalog.ids]
                 first, last = (infos[0].id, infos[-1].id) if infos else (None, None)
@@ -62,7 +62,7 @@ class ModelHandler(GatewayHandler):
         """Describe the model `name`, or 404."""
         with http_errors():
             await self.check_project_in_path()
-            catalog = await self.gateway.manager.catalog()
+            catalog = await self.services.manager.catalog()
             catalog.resolve(name)
             anthropic = ANTHROPIC_HEADER in self.request.headers
             self.send_json(model_info(name) if anthropic else model_object(name))

@@ -23,7 +23,10 @@ class BaseProjectHandler(ResourceHandler):
 
     async def told(self, *projects: Project) -> list[ProjectObject]:
         """The projects as they are told."""
-        path_of, trusted = self.gateway.projects.path_of, self.gateway.projects.trusted
+        path_of, trusted = (
+            self.services.projects.path_of,
+            self.services.projects.trusted,
+        )
         return [
             project_object(project, path_of(project), is_trusted)
             for project, is_trusted in zip(
@@ -39,8 +42,8 @@ class BaseProjectHandler(ResourceHandler):
     async def project(self, reference: str) -> Project:
         """The project with this id or path, which the caller may see."""
         # The turn that made it one may have ended just now.
-        await self.gateway.sessions.settle()
-        return await self.gateway.projects.get(reference, self.caller)
+        await self.services.sessions.settle()
+        return await self.services.projects.get(reference, self.caller)
 
 
 class ProjectHandler(BaseProjectHandler):
@@ -69,11 +72,11 @@ class ProjectHandler(BaseProjectHandler):
                 for name in ("name", "description", "trusted")
                 if (value := getattr(request, name)) is not None
             }
-            projects = self.gateway.projects
+            projects = self.services.projects
             updated = await projects.update(project, request.path, **changes)
-            await self.gateway.sessions.move(project, updated)
+            await self.services.sessions.move(project, updated)
             if request.trusted is False:
-                await self.gateway.manager.release_directory(updated.directory)
+                await self.services.manager.release_directory(updated.directory)
             await self.send_project(updated)
 
     @allowed_to("write")
@@ -87,15 +90,15 @@ class ProjectHandler(BaseProjectHandler):
             if self._asks_for_files():
                 self._require_rest(project)
                 removed = await self._remove_files(project)
-            await self.gateway.manager.release_directory(project.directory)
-            await self.gateway.projects.forget(project)
-            self.gateway.sessions.forget(project)
+            await self.services.manager.release_directory(project.directory)
+            await self.services.projects.forget(project)
+            self.services.sessions.forget(project)
             self.send_json(
                 Deleted(id=project.id, object="project.deleted", files_removed=removed)
             )
 
     def _require_rest(self, project: Project) -> None:
-        if self.gateway.manager.is_busy_in(project.directory):
+        if self.services.manager.is_busy_in(project.directory):
             raise APIError(
                 409,
                 "A turn runs in the project. Wait for its end, or interrupt it.",
@@ -109,7 +112,7 @@ class ProjectHandler(BaseProjectHandler):
         return wished == "true"
 
     async def _remove_files(self, project: Project) -> int:
-        projects = self.gateway.projects
+        projects = self.services.projects
         count = await projects.count_files(project)
         if self.get_query_argument("confirm", "") != project.id:
             raise APIError(
@@ -132,7 +135,7 @@ class ProjectsHandler(BaseProjectHandler):
         """List the projects below the server's root, the newest first."""
         with http_errors():
             limit, after, _ = self.page()
-            await self.gateway.sessions.settle()
+            await self.services.sessions.settle()
             records, more = await self._records(limit, after)
             told = await self.told(*records)
             ids = [project.id for project in told]
@@ -151,7 +154,7 @@ class ProjectsHandler(BaseProjectHandler):
         with http_errors():
             request = self.read(CREATE_PROJECT)
             texts = check_fields(name=request.name, description=request.description)
-            project = await self.gateway.projects.create(
+            project = await self.services.projects.create(
                 request.path, self.caller, **texts
             )
             await self.send_project(project)
@@ -159,8 +162,8 @@ class ProjectsHandler(BaseProjectHandler):
     async def _records(
         self, limit: int, after: str | None
     ) -> tuple[list[Project], bool]:
-        projects = self.gateway.projects
+        projects = self.services.projects
         if not self.caller.reaches_all:
             bound = await projects.bound_to(self.caller)
             return [] if bound is None else [bound], False
-        return await self.gateway.store.projects(projects.root, limit, after)
+        return await self.services.store.projects(projects.root, limit, after)

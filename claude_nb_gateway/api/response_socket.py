@@ -7,7 +7,7 @@ import contextlib
 import uuid
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from tornado.web import HTTPError
@@ -29,11 +29,9 @@ from .answering import Stream, Wire
 from .base import KERNEL_USER, LOCAL_USER, allowed_to
 from .errors import APIError, error_of, http_errors
 from .responses import ResponsesHandler
+from .services import Services
 from .sse import encode
 from .stored_responses import StoredResponse
-
-if TYPE_CHECKING:
-    from ..app import GatewayApp
 
 #: So many messages may wait for the response that is being made.
 MOST_WAITING = 16
@@ -76,7 +74,7 @@ class Frames:
             write.add_done_callback(_ignore_closed)
         self.started = True
         behind = self._socket.is_behind
-        timeout = self._socket.gateway.reader_timeout_seconds
+        timeout = self._socket.services.reader_timeout_seconds
         _, late = await asyncio.wait(writes, timeout=timeout)
         if late:
             self._socket.hang_up()
@@ -101,9 +99,9 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
     the next one, or the end of the connection, so that a message can go on with it.
     """
 
-    def initialize(self, gateway: GatewayApp) -> None:
-        """Keep the app that made the handler."""
-        super().initialize(gateway)
+    def initialize(self, services: Services) -> None:
+        """Keep what the handler may use, and wait for messages."""
+        super().initialize(services)
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._told: dict[str, str] = {}
@@ -118,11 +116,11 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         """Take the connection over, until it is closed."""
         self._check_upgrade()
         answering = asyncio.create_task(self._answer_messages())
-        self.gateway.sockets.add(self)
+        self.services.sockets.add(self)
         try:
             await super().get()
         finally:
-            self.gateway.sockets.discard(self)
+            self.services.sockets.discard(self)
             answering.cancel()
             await asyncio.wait([answering])
             self._keep(None)
@@ -165,17 +163,17 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
     @property
     def max_message_size(self) -> int:
         """The most bytes of one message; a larger one ends the connection."""
-        return self.gateway.max_request_bytes
+        return self.services.max_request_bytes
 
     @property
     def ping_interval(self) -> float:
         """How often the client is asked for a sign of life, in seconds."""
-        return self.gateway.websocket_ping_seconds
+        return self.services.websocket_ping_seconds
 
     @property
     def ping_timeout(self) -> float:
         """How long the sign of life may take, in seconds."""
-        return self.gateway.websocket_ping_seconds
+        return self.services.websocket_ping_seconds
 
     @property
     def is_behind(self) -> bool:
@@ -246,13 +244,13 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
 
     async def _answer_messages(self) -> None:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + self.gateway.websocket_connection_seconds
+        ends = loop.time() + self.services.websocket_connection_seconds
         while not self.client_gone:
             left = ends - loop.time()
             message = None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(
-                    min(left, self.gateway.websocket_idle_seconds)
+                    min(left, self.services.websocket_idle_seconds)
                 ):
                     message = await self._next_message()
             if ends <= loop.time():
@@ -301,7 +299,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         if self.key is not None:
             self.key = await self._checked_key()
         if self.kernel is not None:
-            self.kernel = await self.gateway.kernels.check(self._bearer())
+            self.kernel = await self.services.kernels.check(self._bearer())
             if self.kernel is None or not self.kernel.running:
                 raise APIError(
                     401, "The kernel of this key has ended.", code="invalid_api_key"
@@ -320,13 +318,13 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         """Take in what `create` brings, without asking the model."""
         asked = await self.read(create)
         await self.event_stream(asked.wire).send(asked.wire.skip())
-        self.gateway.responses.add(asked.stored, size_bytes)
-        self.gateway.responses.settle(asked.stored)
+        self.services.responses.add(asked.stored, size_bytes)
+        self.services.responses.settle(asked.stored)
         return asked.stored
 
     def _keep(self, stored: StoredResponse | None) -> None:
         if self._latest is not None:
-            self.gateway.responses.forget(self._latest)
+            self.services.responses.forget(self._latest)
         self._latest = stored
 
     def _evict(self, response_id: str | None) -> None:

@@ -82,7 +82,7 @@ class ResponsesHandler(AnsweringHandler):
         before = [] if previous is None else previous.conversation
         self.is_large = self.is_large or len(before) > MANY_ITEMS
         sent = await self.compute(items_of, request)
-        return previous, before, self.gateway.responses.resolved(sent, self.names)
+        return previous, before, self.services.responses.resolved(sent, self.names)
 
     async def chat(
         self,
@@ -97,7 +97,7 @@ class ResponsesHandler(AnsweringHandler):
         ------
         InvalidRequest
         """
-        opened, principal = self.gateway.compactions.opened, self.principal
+        opened, principal = self.services.compactions.opened, self.principal
         before = await opened(before, principal, "previous_response_id")
         items = await opened(items, principal, "input[{}]")
         with named_as(tools.names):
@@ -139,7 +139,7 @@ class ResponsesHandler(AnsweringHandler):
         if response_id is None:
             return None
         field = "previous_response_id"
-        stored = self.gateway.responses.get(response_id, self.names, field)
+        stored = self.services.responses.get(response_id, self.names, field)
         status = stored.response.status
         if status not in ("completed", "incomplete"):
             raise InvalidRequest(f"`{field}`: that response is {status}.", param=field)
@@ -154,7 +154,7 @@ class ResponsesHandler(AnsweringHandler):
         builder: ChunkBuilder,
         size_bytes: int,
     ) -> None:
-        store = self.gateway.responses
+        store = self.services.responses
         if request.background:
             stored.response.status = "queued"
             store.add(stored, size_bytes)
@@ -184,7 +184,7 @@ class ResponsesHandler(AnsweringHandler):
             store.forget(stored)
             raise
         finally:
-            self.gateway.responses.settle(stored)
+            self.services.responses.settle(stored)
 
     async def _finish_cancelled(self, wire: ResponseWire, streamed: bool) -> None:
         if not streamed:
@@ -211,7 +211,7 @@ class ResponsesHandler(AnsweringHandler):
         except Exception as error:  # noqa: BLE001 - it is kept, in the response
             wire.fail(self.error_midway(error))
         finally:
-            self.gateway.responses.settle(stored)
+            self.services.responses.settle(stored)
 
 
 class ResponseHandler(GatewayHandler):
@@ -226,14 +226,14 @@ class ResponseHandler(GatewayHandler):
                     "`stream`: A response cannot be streamed again: leave it out.",
                     param="stream",
                 )
-            stored = self.gateway.responses.get(response_id, [self.principal])
+            stored = self.services.responses.get(response_id, [self.principal])
             self.send_json(stored.response)
 
     @allowed_to("write")
     async def delete(self, response_id: str) -> None:
         """Forget the response."""
         with http_errors():
-            self.gateway.responses.delete(response_id, self.principal)
+            self.services.responses.delete(response_id, self.principal)
             self.send_json(ResponseDeleted(response_id))
 
 
@@ -244,7 +244,7 @@ class CancelResponseHandler(GatewayHandler):
     async def post(self, response_id: str) -> None:
         """Stop it."""
         with http_errors():
-            cancel = self.gateway.responses.cancel
+            cancel = self.services.responses.cancel
             self.send_json(await cancel(response_id, self.principal))
 
 
@@ -255,7 +255,7 @@ class InputItemsHandler(GatewayHandler):
     async def get(self, response_id: str) -> None:
         """List the items, the last first."""
         with http_errors():
-            stored = self.gateway.responses.get(response_id, [self.principal])
+            stored = self.services.responses.get(response_id, [self.principal])
             items = [
                 {"id": f"item_{response_id[-16:]}_{index}", **item}
                 for index, item in enumerate([*stored.before, *stored.items])

@@ -26,11 +26,11 @@ class SessionsHandler(ResourceHandler):
         """List the sessions, the last used first; `project` names that of a project."""
         with http_errors():
             limit, after, ascending = self.page("project")
-            await self.gateway.sessions.settle()
+            await self.services.sessions.settle()
             project = None
             if reference := self.get_query_argument("project", None):
-                project = await self.gateway.projects.get(reference, self.caller)
-            records, more = await self.gateway.sessions.page(
+                project = await self.services.projects.get(reference, self.caller)
+            records, more = await self.services.sessions.page(
                 self.caller, project, limit=limit, after=after, ascending=ascending
             )
             ids = [record.id for record in records]
@@ -48,7 +48,7 @@ class SessionsHandler(ResourceHandler):
         """Make a session; its first turn begins its conversation."""
         with http_errors():
             request = self.read(CREATE_SESSION)
-            models = self.gateway.manager.models
+            models = self.services.manager.models
             if request.model is not None and models.loaded:
                 models.resolve(request.model)
             fields = check_fields(
@@ -58,10 +58,10 @@ class SessionsHandler(ResourceHandler):
             if request.project_id is None:
                 self.caller.require(Resource.CHAT, Action.ASK)
             else:
-                projects = self.gateway.projects
+                projects = self.services.projects
                 entered = await projects.enter(request.project_id, self.caller)
                 project = await projects.registered(entered.project)
-            made = await self.gateway.sessions.create(self.caller, project, **fields)
+            made = await self.services.sessions.create(self.caller, project, **fields)
             self.send_json(session_object(made))
 
 
@@ -72,8 +72,8 @@ class SessionHandler(ResourceHandler):
     async def get(self, session_id: str) -> None:
         """Give the session with its messages."""
         with http_errors():
-            await self.gateway.sessions.settle()
-            sessions = self.gateway.sessions
+            await self.services.sessions.settle()
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.READ)
             messages = await sessions.messages(record, project)
             self.send_json(session_with_messages(record, messages))
@@ -84,7 +84,7 @@ class SessionHandler(ResourceHandler):
         with http_errors():
             request = self.read(UPDATE_SESSION)
             title = check_fields(title=request.title)["title"]
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.RENAME)
             renamed = await sessions.rename(record, project, title)
             self.send_json(session_object(renamed))
@@ -93,7 +93,7 @@ class SessionHandler(ResourceHandler):
     async def delete(self, session_id: str) -> None:
         """Forget it, and remove its transcript."""
         with http_errors():
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.DELETE)
             await sessions.delete(record, project)
             self.send_json(Deleted(id=record.id, object="session.deleted"))
@@ -106,9 +106,9 @@ class InterruptHandler(ResourceHandler):
     async def post(self, session_id: str) -> None:
         """Stop it; its request is answered with what the model had said."""
         with http_errors():
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, _ = await sessions.get(self.caller, session_id, Action.INTERRUPT)
-            stopped = await self.gateway.manager.interrupt(record.id)
+            stopped = await self.services.manager.interrupt(record.id)
             self.send_json(Interrupted(id=record.id, interrupted=stopped))
 
 
@@ -121,7 +121,7 @@ class ForkHandler(ResourceHandler):
         with http_errors():
             request = self.read(FORK_SESSION, self.request.body or b"{}")
             title = check_fields(title=request.title)["title"]
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.FORK)
             fork = await sessions.fork(self.caller, record, project, title)
             self.send_json(session_object(fork))
