@@ -33,7 +33,8 @@ from .access.logs import guard
 from .access.redaction import hide_secrets_of_config
 from .api.access_log import access_log
 from .api.activity import Activity
-from .api.base import GatewayHandler, KeyElsewhereHandler, NotFoundHandler, bearer_of
+from .api.auth import bearer_of
+from .api.base import GatewayHandler
 from .api.bodies import Bodies
 from .api.chat import ChatCompletionsHandler
 from .api.compact import CompactHandler
@@ -43,6 +44,7 @@ from .api.health import HealthHandler
 from .api.images import ImageFetcher
 from .api.messages import CountTokensHandler, MessagesHandler
 from .api.models import ModelHandler, ModelsHandler
+from .api.not_found import KeyElsewhereHandler, NotFoundHandler
 from .api.notebooks import notebook_of
 from .api.openapi import OpenAPIHandler
 from .api.projects import ProjectHandler, ProjectsHandler

@@ -22,7 +22,7 @@ from ..wire.responses.request import NAMES, Item
 from ..wire.responses.tools import read_tools
 from ..wire.responses.types import OutputMessage, ResponseRequest, ResponseUsage
 from .answering import Scope
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 from .responses import ResponsesHandler
 

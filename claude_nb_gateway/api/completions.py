@@ -6,7 +6,7 @@ from ..wire.chat.completions import COMPLETION, NAMES, CompletionWire, chat_requ
 from ..wire.chat.request import check_stream_options, stop_sequences
 from ..wire.fields import named_as
 from .answering import AnsweringHandler
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 
 

@@ -18,7 +18,8 @@ from ..wire.messages.request import (
 )
 from ..wire.messages.types import TokenCount
 from .answering import AnsweringHandler
-from .base import REQUEST_ID_HEADER, allowed_to
+from .auth import allowed_to
+from .base import REQUEST_ID_HEADER
 from .errors import error_of, http_errors
 
 

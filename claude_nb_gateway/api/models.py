@@ -7,8 +7,10 @@ import re
 
 from ..wire.chat.types import Model, ModelList
 from ..wire.messages.types import ModelInfo, ModelInfoList
-from .base import GatewayHandler, allowed_to
+from .auth import allowed_to
+from .base import GatewayHandler
 from .errors import http_errors
+from .pages import list_of
 
 #: What Anthropic's clients send with every request.
 ANTHROPIC_HEADER = "Anthropic-Version"
@@ -45,9 +47,7 @@ class ModelsHandler(GatewayHandler):
             catalog = await self.services.manager.catalog()
             if ANTHROPIC_HEADER in self.request.headers:
                 infos = [model_info(name) for name in catalog.ids]
-                first, last = (infos[0].id, infos[-1].id) if infos else (None, None)
-                answer = ModelInfoList(data=infos, first_id=first, last_id=last)
-                self.send_json(answer)
+                self.send_json(list_of(ModelInfoList, infos))
                 return
             self.send_json(ModelList(data=[model_object(name) for name in catalog.ids]))
 

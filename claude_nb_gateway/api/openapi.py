@@ -19,7 +19,8 @@ from ..wire.responses.compaction import CompactedResponse, CompactRequest
 from ..wire.responses.event_types import AnyEvent
 from ..wire.responses.socket_types import HeadersEvent, ResponseCreate, SocketError
 from . import resources
-from .base import GatewayHandler, allowed_to
+from .auth import allowed_to
+from .base import GatewayHandler
 
 DISTRIBUTION = "claude_nb_gateway"
 

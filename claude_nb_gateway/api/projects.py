@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..access.rights import Action, Resource
 from ..errors import InvalidRequest
 from ..store.records import Project
-from .base import ResourceHandler, allowed_to
+from .auth import allowed_to
+from .base import ResourceHandler
 from .errors import APIError, http_errors
+from .pages import check_query, list_of, page_asked_of
 from .resources import (
     CREATE_PROJECT,
     UPDATE_PROJECT,
@@ -83,7 +85,7 @@ class ProjectHandler(BaseProjectHandler):
     async def delete(self, reference: str) -> None:
         """Forget the project, and remove its files if that is asked twice."""
         with http_errors():
-            self.check_query("files", "confirm")
+            check_query(self, "files", "confirm")
             self.caller.require(Resource.PROJECT, Action.DELETE)
             project = await self.project(reference)
             removed = None
@@ -134,19 +136,11 @@ class ProjectsHandler(BaseProjectHandler):
     async def get(self) -> None:
         """List the projects below the server's root, the newest first."""
         with http_errors():
-            limit, after, _ = self.page()
+            page = page_asked_of(self)
             await self.services.sessions.settle()
-            records, more = await self._records(limit, after)
+            records, more = await self._records(page.limit, page.after)
             told = await self.told(*records)
-            ids = [project.id for project in told]
-            self.send_json(
-                ProjectList(
-                    data=told,
-                    first_id=ids[0] if ids else None,
-                    last_id=ids[-1] if ids else None,
-                    has_more=more,
-                )
-            )
+            self.send_json(list_of(ProjectList, told, has_more=more))
 
     @allowed_to("write")
     async def post(self) -> None:

@@ -26,7 +26,7 @@ from ..wire.responses.socket_types import (
 from ..wire.responses.types import Response
 from .access_log import description
 from .answering import Stream, Wire
-from .base import KERNEL_USER, LOCAL_USER, allowed_to
+from .auth import KERNEL_USER, LOCAL_USER, allowed_to
 from .errors import APIError, error_of, http_errors
 from .responses import ResponsesHandler
 from .services import Services
@@ -283,7 +283,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         status = 200
         try:
             with self.only_for_its_reader(), http_errors(), named_as(NAMES):
-                await self._check_key_again()
+                await self.check_key_again()
                 await self._respond_to(message)
         except WebSocketClosedError:
             self.client_gone = True
@@ -293,17 +293,6 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._evict(named_previous(message))
         outcome = self._outcome(status)
         metrics.REQUESTS.labels(self.endpoint, outcome).inc()
-
-    async def _check_key_again(self) -> None:
-        # It may be revoked by now, or its kernel have ended.
-        if self.key is not None:
-            self.key = await self._checked_key()
-        if self.kernel is not None:
-            self.kernel = await self.services.kernels.check(self._bearer())
-            if self.kernel is None or not self.kernel.running:
-                raise APIError(
-                    401, "The kernel of this key has ended.", code="invalid_api_key"
-                )
 
     async def _respond_to(self, message: bytes) -> None:
         create = await self.decoded(decode_response_create, message)

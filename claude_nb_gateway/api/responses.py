@@ -28,8 +28,10 @@ from ..wire.responses.types import (
     ResponseRequest,
 )
 from .answering import AnsweringHandler
-from .base import GatewayHandler, allowed_to
+from .auth import allowed_to
+from .base import GatewayHandler
 from .errors import http_errors
+from .pages import list_of, page_asked_of
 from .stored_responses import StoredResponse
 
 
@@ -260,22 +262,8 @@ class InputItemsHandler(GatewayHandler):
                 {"id": f"item_{response_id[-16:]}_{index}", **item}
                 for index, item in enumerate([*stored.before, *stored.items])
             ]
-            if not self.page()[2]:
+            page = page_asked_of(self)
+            if not page.ascending:
                 items.reverse()
-            page = self._part_of(items)
-            ids = [item["id"] for item in page]
-            answer = InputItemList(
-                data=page,
-                first_id=ids[0] if ids else None,
-                last_id=ids[-1] if ids else None,
-                has_more=bool(page) and page[-1] is not items[-1],
-            )
-            self.send_json(answer)
-
-    def _part_of(self, items: list[Item]) -> list[Item]:
-        limit, after, _ = self.page()
-        ids = [item["id"] for item in items]
-        if after and after not in ids:
-            raise InvalidRequest("`after` names no item of this list.", param="after")
-        start = ids.index(after) + 1 if after else 0
-        return items[start : start + limit]
+            part, more = page.part_of(items)
+            self.send_json(list_of(InputItemList, part, has_more=more))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import dropwhile
 from typing import Any
 
 from tornado.escape import url_unescape
@@ -45,15 +43,3 @@ class ProjectItself(Matcher):
             return None
         path = url_unescape(reference, encoding=None, plus=False)
         return {"path_kwargs": {"reference": path}}
-
-
-def meant(path: str, known: Iterable[str]) -> str | None:
-    """What `path` is with fewer slashes and ``/v1`` once, if that is one of `known`."""
-    parts = [part for part in path.split("/") if part]
-    if "v1" in parts:
-        at = parts.index("v1")
-        parts[at:] = ["v1", *dropwhile("v1".__eq__, parts[at:])]
-    tidy = "/" + "/".join(parts)
-    if tidy != path and any(re.fullmatch(pattern, tidy) for pattern in known):
-        return tidy
-    return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..access.rights import Action, Resource
-from .base import ResourceHandler, allowed_to
+from .auth import allowed_to
+from .base import ResourceHandler
 from .errors import http_errors
+from .pages import list_of, page_asked_of
 from .resources import (
     CREATE_SESSION,
     FORK_SESSION,
@@ -25,23 +27,16 @@ class SessionsHandler(ResourceHandler):
     async def get(self) -> None:
         """List the sessions, the last used first; `project` names that of a project."""
         with http_errors():
-            limit, after, ascending = self.page("project")
+            page = page_asked_of(self, "project")
             await self.services.sessions.settle()
             project = None
             if reference := self.get_query_argument("project", None):
                 project = await self.services.projects.get(reference, self.caller)
             records, more = await self.services.sessions.page(
-                self.caller, project, limit=limit, after=after, ascending=ascending
+                self.caller, project, **page._asdict()
             )
-            ids = [record.id for record in records]
-            self.send_json(
-                SessionList(
-                    data=[session_object(record) for record in records],
-                    first_id=ids[0] if ids else None,
-                    last_id=ids[-1] if ids else None,
-                    has_more=more,
-                )
-            )
+            told = [session_object(record) for record in records]
+            self.send_json(list_of(SessionList, told, has_more=more))
 
     @allowed_to("execute")
     async def post(self) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from claude_nb_gateway.api.routes import meant
+from claude_nb_gateway.api.not_found import meant
 
 from .apis import body_for, error_of, send
 from .resources import http, make_project
