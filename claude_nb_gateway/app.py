@@ -21,38 +21,21 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado import autoreload
-from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher, Rule
 from traitlets import Bool, Float, Instance, Integer, default
 
 from .access.hub import under_hub
 from .access.kernels import Kernels
 from .access.keyring import Keyring
-from .access.keys import KEY_PREFIX
 from .access.logs import guard
 from .access.redaction import hide_secrets_of_config
+from .api import routes
 from .api.access_log import access_log
 from .api.activity import Activity
-from .api.auth import bearer_of
-from .api.base import GatewayHandler
 from .api.bodies import Bodies
-from .api.chat import ChatCompletionsHandler
-from .api.compact import CompactHandler
 from .api.compactions import Compactions
-from .api.completions import CompletionsHandler
-from .api.health import HealthHandler
 from .api.images import ImageFetcher
-from .api.messages import CountTokensHandler, MessagesHandler
-from .api.models import ModelHandler, ModelsHandler
-from .api.not_found import KeyElsewhereHandler, NotFoundHandler
 from .api.notebooks import notebook_of
-from .api.openapi import OpenAPIHandler
-from .api.projects import ProjectHandler, ProjectsHandler
-from .api.response_socket import ResponsesSocket
-from .api.responses import CancelResponseHandler, InputItemsHandler, ResponseHandler
-from .api.routes import RESPONSE_ID, ProjectItself
 from .api.services import Services
-from .api.sessions import ForkHandler, InterruptHandler, SessionHandler, SessionsHandler
 from .api.stored_responses import ResponseStore
 from .claude_code.failures import LOGIN
 from .claude_code.login import is_logged_in
@@ -80,35 +63,6 @@ GOING_AWAY = 1001
 hide_secrets_of_config()
 
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
-
-CHATS = "/v1"
-HEALTH = "/health"
-PROJECTS = r"/v1/projects/(?P<project>.+?)"
-# Anthropic's clients put a `/v1` of their own behind their base URL.
-THEIRS = "(?:/v1)?"
-
-ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
-    (r"/chat/completions", ChatCompletionsHandler),
-    (r"/completions", CompletionsHandler),
-    (r"/responses", ResponsesSocket),
-    (r"/responses/compact", CompactHandler),
-    (r"/responses/(?P<response_id>[^/]+)", ResponseHandler),
-    (r"/responses/(?P<response_id>[^/]+)/cancel", CancelResponseHandler),
-    (r"/responses/(?P<response_id>[^/]+)/input_items", InputItemsHandler),
-    (THEIRS + r"/messages", MessagesHandler),
-    (THEIRS + r"/messages/count_tokens", CountTokensHandler),
-    (THEIRS + r"/models", ModelsHandler),
-    (THEIRS + r"/models/(?P<name>.+)", ModelHandler),
-]
-RESOURCES: list[tuple[str, type[GatewayHandler]]] = [
-    (r"/projects", ProjectsHandler),
-    (r"/projects/(?P<reference>.+)", ProjectHandler),
-    (r"/sessions", SessionsHandler),
-    (r"/sessions/(?P<session_id>[^/]+)", SessionHandler),
-    (r"/sessions/(?P<session_id>[^/]+)/interrupt", InterruptHandler),
-    (r"/sessions/(?P<session_id>[^/]+)/fork", ForkHandler),
-    (r"/openapi.json", OpenAPIHandler),
-]
 
 DEMO_GREETING = """
   The Claude gateway runs with canned answers. From another shell:
@@ -396,21 +350,9 @@ class GatewayApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Register the routes."""
-        own = {"services": self.services}
-        plain = r"(?P<response_id>[^/]+)"
-        within_projects = [
-            (PROJECTS + path.replace(plain, RESPONSE_ID), handler, own)
-            for path, handler in ANSWERING
-        ]
-        known = [
-            *((CHATS + path, handler, own) for path, handler in ANSWERING),
-            *within_projects,
-            *((CHATS + path, handler, own) for path, handler in RESOURCES),
-        ]
-        lost = own | {"known_paths": [path for path, _, _ in known]}
-        self.handlers.extend([*known, (r"/*v1(?:/.*)?", NotFoundHandler, lost)])
-        if self.standalone:  # a Jupyter server has /api/status
-            self.handlers.append((HEALTH, HealthHandler))
+        self.handlers.extend(routes.handlers(self.services))
+        if self.standalone:
+            self.handlers.extend(routes.handlers_alone())
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         # A reloading server replaces its own image and would leave its children.
@@ -418,14 +360,15 @@ class GatewayApp(ExtensionApp):
         _stop_at_sigint(serverapp)
         if self.demo:
             await self._start_demo()
-        self._keep_keys_out(serverapp)
+        assert serverapp.web_app is not None
+        rules = routes.first_rules(serverapp.base_url, self.services)
+        serverapp.web_app.default_router.rules[:0] = rules
         self._guard_files(serverapp)
         self._warn_of_credentials()
         # Nobody waits for it who does not need it.
         self._opening = asyncio.create_task(self.store.open())
         await self.manager.reap()
         await self._tell_kernels()
-        assert serverapp.web_app is not None
         settings = serverapp.web_app.settings
         settings["log_function"] = access_log(settings["log_function"])
         times = settings["last_activity_times"]
@@ -510,15 +453,6 @@ class GatewayApp(ExtensionApp):
                 error,
             )
 
-    def _keep_keys_out(self, server: ServerApp) -> None:
-        """Tell whoever tries a scoped key elsewhere that it opens nothing there."""
-        assert server.web_app is not None
-        elsewhere = _KeyElsewhere(server.base_url)
-        rule = Rule(elsewhere, KeyElsewhereHandler, {"services": self.services})
-        itself = ProjectItself(url_path_join(server.base_url, "v1"))
-        project = Rule(itself, ProjectHandler, {"services": self.services})
-        server.web_app.default_router.rules[:0] = [rule, project]
-
     @property
     def connection(self) -> Connection:
         """How programs on this machine reach ``/v1``, and nothing else, of us."""
@@ -564,23 +498,6 @@ class GatewayApp(ExtensionApp):
             greeting += DEMO_VARIABLES
         # To be copied from the terminal, free of log prefixes.
         print(greeting.format(curl=curl, base=base, key=key), flush=True)
-
-
-class _KeyElsewhere(Matcher):
-    """Requests with a scoped key for what is neither under ``/v1`` nor for all."""
-
-    def __init__(self, base_url: str) -> None:
-        self._prefix = url_path_join(base_url, CHATS)
-        self._health = url_path_join(base_url, HEALTH)
-
-    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        if not bearer_of(request).startswith(KEY_PREFIX):
-            return None
-        within = request.path in (
-            self._prefix,
-            self._health,
-        ) or request.path.startswith(f"{self._prefix}/")
-        return None if within else {}
 
 
 def _stop_at_sigint(server: ServerApp) -> None:

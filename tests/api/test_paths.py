@@ -64,6 +64,15 @@ NAMES = [
     "a/completions",
     "a/models/responses/messages",
     "a/responses/compact",
+    "a/responses/compact/models/messages",
+    "v1",
+    "a/v1",
+    "v1/v1",
+    "projects",
+    "sessions",
+    "openapi.json",
+    "a/count_tokens",
+    "resp_1",
 ]
 
 
