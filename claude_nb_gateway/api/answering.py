@@ -11,7 +11,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
-from urllib.parse import unquote
 
 import msgspec
 
@@ -38,9 +37,8 @@ from .base import (
 )
 from .bounds import check_values
 from .errors import api_error, error_of
+from .ids import project_named, session_named
 from .sse import EventStream
-
-PROJECT_HEADER = "X-Claude-Project"
 
 # What a larger request takes is felt by others, and worth a thread.
 LARGE_BYTES = 64 * 2**10
@@ -162,12 +160,8 @@ class AnsweringHandler(GatewayHandler):
             They name several projects or sessions.
         ProjectNotFound, SessionNotFound, NotAllowed, StoreUnavailable
         """
-        headers = self.request.headers
-        session_id = _the_one(
-            "session_id", session_id, headers.get(SESSION_HEADER) or None
-        )
-        in_header = unquote(headers.get(PROJECT_HEADER, "")) or None
-        named = _the_one("project_id", project_id, in_header, self.project_in_path)
+        session_id = session_named(self.request, session_id)
+        named = project_named(self.request, project_id, self.project_in_path)
         session, project = None, None
         if session_id is not None:
             sessions = self.services.sessions
@@ -367,17 +361,6 @@ class AnsweringHandler(GatewayHandler):
         finally:
             stream.close()
         await self.end_stream(stream, wire)
-
-
-def _the_one(field: str, *named: str | None) -> str | None:
-    """What is named, if it is the same wherever it is."""
-    different = {name for name in named if name}
-    if len(different) > 1:
-        raise InvalidRequest(
-            f"`{field}`: the body, the headers and the path name different ones.",
-            param=field,
-        )
-    return different.pop() if different else None
 
 
 def _checked(request: ChatCompletionRequest) -> list[tuple[str, str]]:
