@@ -1,21 +1,31 @@
-"""The server of `jupyter claude-gateway`."""
+"""The server of `jupyter claude-gateway`: where it listens, and when it starts."""
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 import logging
 import os
+import sys
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from traitlets import default
 
-#: Of a body for what is not ours, where the gateway stands alone; ours has its own
-#: bounds (see `api.bodies`).
+from .access.hub import under_hub
+from .connection import socket_url
+
+#: Maximum size of a body for Jupyter's own handlers. The gateway's handlers have other
+#: limits; see `api.bodies`.
 MOST_FOREIGN_BODY_BYTES = 64 * 2**10
 
+#: The values of `ServerApp.ip` with which a server listens on every address.
+ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
-#: Of Jupyter's start, which no method gives: it speaks of kernels.
+#: How a line begins that Jupyter logs at its start. It goes on about kernels, and no
+#: method gives it.
 HOW_TO_STOP = "Use Control-C to stop this server"
 
 
@@ -89,6 +99,63 @@ def place_of(server: ServerApp) -> str:
     """`base_url_of`, and the socket if there is one."""
     socket = f" over the unix socket {os.path.abspath(server.sock)}"
     return base_url_of(server) + (socket if server.sock else "")
+
+
+def origin_of(server: ServerApp) -> str:
+    """The scheme and address at which programs on this machine reach `server`."""
+    if server.sock:
+        return socket_url(server.sock)
+    local = urlsplit(server.local_url)
+    if server.ip in (*ANY_ADDRESS, "localhost"):
+        return f"{local.scheme}://{local.netloc}"
+    address = f"[{server.ip}]" if ":" in server.ip else server.ip
+    return f"{local.scheme}://{address}:{server.port}"
+
+
+def is_loopback(server: ServerApp) -> bool:
+    """Whether only programs on this machine can reach `server`."""
+    if server.sock or server.ip == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(server.ip).is_loopback
+    except ValueError:
+        return False
+
+
+def reason_not_to_start(server: ServerApp, *, alone: bool) -> str:
+    """Why a gateway that asks for no key must not start; empty if it may.
+
+    `alone` says that the gateway runs without a Jupyter server of its own.
+    """
+    if under_hub():
+        return (
+            "The gateway runs under JupyterHub and asks for no key, so that every "
+            "user of the hub, or of this machine, could use it. Start it with "
+            "--require-auth, or let the Jupyter server ask for its token."
+        )
+    if alone and not is_loopback(server):
+        return (
+            "The gateway listens beyond this machine (ServerApp.ip = "
+            f"{server.ip!r}) and asks for no key. Start it with "
+            "--require-auth, or on 127.0.0.1."
+        )
+    return ""
+
+
+def stop_with_stdin(server: ServerApp) -> None:
+    """Stop `server` when the other end of standard input is closed.
+
+    That happens however the process at the other end ends.
+    """
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+
+    def stop() -> None:
+        # Nobody ever writes there, so it is readable only when it is closed.
+        loop.remove_reader(descriptor)
+        server.stop()
+
+    loop.add_reader(descriptor, stop)
 
 
 def _without_kernels(record: logging.LogRecord) -> bool:
