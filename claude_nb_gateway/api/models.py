@@ -12,14 +12,14 @@ from .base import GatewayHandler
 from .errors import http_errors
 from .pages import list_of
 
-#: What Anthropic's clients send with every request.
+#: The header by which requests of Anthropic's clients are known.
 ANTHROPIC_HEADER = "Anthropic-Version"
 
 _DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)$")
 
 
 def model_object(name: str) -> Model:
-    """The model `name` as OpenAI lists it, dated where its id says the date."""
+    """The model `name` as OpenAI lists it; 1970 if its name contains no date."""
     match = _DATE.search(name)
     if match is None:
         return Model(id=name, created=0)
@@ -29,7 +29,7 @@ def model_object(name: str) -> Model:
 
 
 def model_info(name: str) -> ModelInfo:
-    """The model `name` as Anthropic lists it; 1970 where its date is not known."""
+    """The model `name` as Anthropic lists it; 1970 if its name contains no date."""
     created = datetime.datetime.fromtimestamp(model_object(name).created, datetime.UTC)
     return ModelInfo(
         id=name, display_name=name, created_at=created.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -41,7 +41,7 @@ class ModelsHandler(GatewayHandler):
 
     @allowed_to("read")
     async def get(self) -> None:
-        """List every name that a request may use as `model`."""
+        """List all values that `model` may have in a request."""
         with http_errors():
             await self.check_project_in_path()
             catalog = await self.services.manager.catalog()
@@ -59,7 +59,7 @@ class ModelHandler(GatewayHandler):
 
     @allowed_to("read")
     async def get(self, name: str) -> None:
-        """Describe the model `name`, or 404."""
+        """Describe the model `name`; 404 if there is none."""
         with http_errors():
             await self.check_project_in_path()
             catalog = await self.services.manager.catalog()

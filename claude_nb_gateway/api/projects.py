@@ -24,7 +24,7 @@ class BaseProjectHandler(ResourceHandler):
     """Base of the handlers of projects."""
 
     async def told(self, *projects: Project) -> list[ProjectObject]:
-        """The projects as they are told."""
+        """The objects of the projects, for an answer."""
         path_of, trusted = (
             self.services.projects.path_of,
             self.services.projects.trusted,
@@ -42,8 +42,13 @@ class BaseProjectHandler(ResourceHandler):
         self.send_json(told)
 
     async def project(self, reference: str) -> Project:
-        """The project with this id or path, which the caller may see."""
-        # The turn that made it one may have ended just now.
+        """The project with this id or path.
+
+        Raises
+        ------
+        InvalidRequest, ProjectNotFound, NotAllowed, StoreUnavailable
+        """
+        # A turn that has just ended may have made the directory a project.
         await self.services.sessions.settle()
         return await self.services.projects.get(reference, self.caller)
 
@@ -59,7 +64,7 @@ class ProjectHandler(BaseProjectHandler):
 
     @allowed_to("write")
     async def patch(self, reference: str) -> None:
-        """Change what the body names."""
+        """Change the fields that the body names."""
         with http_errors():
             request = self.read(UPDATE_PROJECT)
             check_fields(name=request.name, description=request.description)
@@ -83,7 +88,7 @@ class ProjectHandler(BaseProjectHandler):
 
     @allowed_to("write")
     async def delete(self, reference: str) -> None:
-        """Forget the project, and remove its files if that is asked twice."""
+        """Forget the project, and remove its files if the client confirms that."""
         with http_errors():
             check_query(self, "files", "confirm")
             self.caller.require(Resource.PROJECT, Action.DELETE)
@@ -144,7 +149,7 @@ class ProjectsHandler(BaseProjectHandler):
 
     @allowed_to("write")
     async def post(self) -> None:
-        """Make a directory a project, and the directory if it is missing."""
+        """Make a directory a project; a missing directory is made too."""
         with http_errors():
             request = self.read(CREATE_PROJECT)
             texts = check_fields(name=request.name, description=request.description)

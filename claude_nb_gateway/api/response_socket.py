@@ -1,4 +1,4 @@
-"""`/v1/responses` as a WebSocket: responses one after another on one connection."""
+"""`/v1/responses` as a WebSocket: one response after another on one connection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .services import Services
 from .sse import encode
 from .stored_responses import StoredResponse
 
-#: So many messages may wait for the response that is being made.
+#: Maximum number of messages waiting while a response is made.
 MOST_WAITING = 16
 
 # https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
@@ -50,7 +50,8 @@ LIMIT_REACHED = APIError(
 class Frames:
     """Writes events to a WebSocket, one frame each.
 
-    Who takes nothing for too long, or does not answer a ping, is hung up on.
+    The connection to a client that reads nothing for too long, or does not answer a
+    ping, is closed.
     """
 
     def __init__(self, socket: ResponsesSocket, wire: Wire) -> None:
@@ -92,11 +93,11 @@ class Frames:
 
 
 class ResponsesSocket(ResponsesHandler, WebSocketHandler):
-    """`POST` as ever, and `GET` for a WebSocket.
+    """Answers `POST`, and opens a WebSocket for `GET`.
 
-    A message is a request; its answer are the events of a stream, one in a frame. Only
-    one response is made at a time. The last one that is not to be stored lives until
-    the next one, or the end of the connection, so that a message can go on with it.
+    A message is a request. Its answer is the events of a stream, one in each frame. One
+    response is made at a time. The last response that is not stored is kept until the
+    next one, or until the end of the connection, so that a message can continue it.
     """
 
     def initialize(self, services: Services) -> None:
@@ -108,12 +109,12 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._said: dict[str, str] = {}
         self._begun = 0.0
         self._latest: StoredResponse | None = None
-        # Nobody else has this name, so nobody else finds what is kept under it.
+        # Only this connection has this name, so only it finds what is kept under it.
         self._private = f"connection:{uuid.uuid4().hex}"
 
     @allowed_to("execute")
     async def get(self) -> None:
-        """Take the connection over, until it is closed."""
+        """Open the WebSocket, and answer its messages until it is closed."""
         self._check_upgrade()
         answering = asyncio.create_task(self._answer_messages())
         self.services.sockets.add(self)
@@ -147,43 +148,44 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with an error; one of 426 names what it asks for."""
+        """Answer with an error; with 426 the headers name the protocol to use."""
         if status_code == 426:
             self.set_header("Upgrade", "websocket")
             self.set_header("Connection", "Upgrade")
         super().write_error(status_code, **kwargs)
 
     def check_origin(self, origin_to_satisfy_tornado: str = "") -> bool:
-        """Whether the page that connects, if it is one, may do so."""
-        # No browser adds a key on its own; without any the origin was looked at.
+        """Whether the caller may connect; a web page of another origin may not."""
+        # A browser adds no key on its own. The origin of a caller without a key was
+        # checked before.
         if self.key is not None or self.current_user in (KERNEL_USER, LOCAL_USER):
             return True
         return bool(super().check_origin(origin_to_satisfy_tornado))
 
     @property
     def max_message_size(self) -> int:
-        """The most bytes of one message; a larger one ends the connection."""
+        """Maximum size of one message, in bytes. A larger one ends the connection."""
         return self.services.max_request_bytes
 
     @property
     def ping_interval(self) -> float:
-        """How often the client is asked for a sign of life, in seconds."""
+        """Time between two pings, in seconds."""
         return self.services.websocket_ping_seconds
 
     @property
     def ping_timeout(self) -> float:
-        """How long the sign of life may take, in seconds."""
+        """Maximum time for the answer to a ping, in seconds."""
         return self.services.websocket_ping_seconds
 
     @property
     def is_behind(self) -> bool:
-        """Whether not all that was written has gone out yet."""
+        """Whether some written data is not sent yet."""
         connection = self.ws_connection
         stream = None if connection is None else connection.stream
         return stream is not None and stream.writing()
 
     def hang_up(self) -> None:
-        """Close the connection, whatever its other end does."""
+        """Close the connection without waiting for the client."""
         if self.ws_connection is not None and self.ws_connection.stream is not None:
             self.ws_connection.stream.close()
 
@@ -192,7 +194,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self.set_nodelay(True)
 
     def on_message(self, message: str | bytes) -> None:
-        """Put the message in line; the connection goes on being read."""
+        """Let the message wait for its turn; too many waiting close the connection."""
         data = message.encode() if isinstance(message, str) else message
         size_bytes = sum(map(len, self._waiting)) + len(data)
         if len(self._waiting) >= MOST_WAITING or size_bytes > self.max_message_size:
@@ -202,7 +204,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._arrived.set()
 
     def take_told(self) -> dict[str, str]:
-        """What is to be told besides the answer, by header, and was not yet."""
+        """The headers for the client that it was not told yet."""
         new = dict(self._told.items() - self._said.items())
         self._said.update(new)
         return new

@@ -25,7 +25,7 @@ class SessionsHandler(ResourceHandler):
 
     @allowed_to("read")
     async def get(self) -> None:
-        """List the sessions, the last used first; `project` names that of a project."""
+        """List the sessions, the last used first, of all projects or of `project`."""
         with http_errors():
             page = page_asked_of(self, "project")
             await self.services.sessions.settle()
@@ -40,7 +40,7 @@ class SessionsHandler(ResourceHandler):
 
     @allowed_to("execute")
     async def post(self) -> None:
-        """Make a session; its first turn begins its conversation."""
+        """Make a session; its first turn will begin the conversation."""
         with http_errors():
             request = self.read(CREATE_SESSION)
             models = self.services.manager.models
@@ -75,7 +75,7 @@ class SessionHandler(ResourceHandler):
 
     @allowed_to("execute")
     async def patch(self, session_id: str) -> None:
-        """Give it another title."""
+        """Change the title."""
         with http_errors():
             request = self.read(UPDATE_SESSION)
             title = check_fields(title=request.title)["title"]
@@ -86,7 +86,7 @@ class SessionHandler(ResourceHandler):
 
     @allowed_to("execute")
     async def delete(self, session_id: str) -> None:
-        """Forget it, and remove its transcript."""
+        """Forget the session, and remove its transcript."""
         with http_errors():
             sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.DELETE)
@@ -95,11 +95,11 @@ class SessionHandler(ResourceHandler):
 
 
 class InterruptHandler(ResourceHandler):
-    """The turn that a session is in."""
+    """The turn of a session that runs now."""
 
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
-        """Stop it; its request is answered with what the model had said."""
+        """Stop the turn; its request is answered with the text so far."""
         with http_errors():
             sessions = self.services.sessions
             record, _ = await sessions.get(self.caller, session_id, Action.INTERRUPT)
@@ -112,7 +112,7 @@ class ForkHandler(ResourceHandler):
 
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
-        """Make a session that begins with this one's conversation as it stands."""
+        """Make a session with a copy of this one's conversation so far."""
         with http_errors():
             request = self.read(FORK_SESSION, self.request.body or b"{}")
             title = check_fields(title=request.title)["title"]
