@@ -93,7 +93,7 @@ class GatewayApp(ExtensionApp):
         ),
         "require-auth": (
             {"GatewayApp": {"require_auth": True}},
-            "Require a key, also without a Jupyter server and on loopback.",
+            "Require a key, also on loopback.",
         ),
     }
 

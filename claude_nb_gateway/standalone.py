@@ -24,36 +24,36 @@ MOST_FOREIGN_BODY_BYTES = 64 * 2**10
 #: The values of `ServerApp.ip` with which a server listens on every address.
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
-#: How a line begins that Jupyter logs at its start. It goes on about kernels, and no
-#: method gives it.
+#: The beginning of a line that Jupyter logs at its start. The rest is about kernels,
+#: and no method can change it.
 HOW_TO_STOP = "Use Control-C to stop this server"
 
 
 class StandaloneServer(ServerApp):
-    """A Jupyter server without notebooks: only what the gateway needs of it.
+    """A Jupyter server with only those services that the gateway needs.
 
-    No kernels, no files, no terminals: they would be open wherever the gateway is.
+    It has no kernels, files and terminals: whoever reaches the gateway could use them.
     """
 
     default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
-    # Defaults of their own, so that command line and files still decide.
+    # These are defaults, so the command line and configuration files can change them.
     @default("port")
     def _default_port(self) -> int:
-        # Beside a socket Jupyter allows no port but its own default.
+        # With a socket Jupyter allows no port except its own default.
         return self.port_default_value if self.sock else 8000
 
     @default("port_retries")
     def _default_port_retries(self) -> int:
-        return 0  # on another port its clients would not find it
+        return 0  # clients would not find the gateway on another port
 
     @default("answer_yes")
     def _default_answer_yes(self) -> bool:
-        return True  # Ctrl-C stops it, without a question
+        return True  # Ctrl-C stops the server without a question
 
     @default("max_body_size")
     def _default_max_body_size(self) -> int:
-        # Jupyter's own handlers read all of it before they ask for a key.
+        # Jupyter's own handlers read the whole body before they ask for a key.
         return MOST_FOREIGN_BODY_BYTES
 
     @default("no_browser_open_file")
@@ -61,12 +61,12 @@ class StandaloneServer(ServerApp):
         return True
 
     def init_logging(self) -> None:
-        """Leave out of the log what is about notebooks."""
+        """Remove from the log what is about kernels, which this server has not."""
         super().init_logging()
         self.log.addFilter(_without_kernels)
 
     def running_server_info(self, kernel_count: bool = True) -> str:
-        """Say where the gateway is, and how one is let in; there are no kernels."""
+        """Text for the user at the start: the address, and which key is needed."""
         about = f"Claude gateway {version('claude_nb_gateway')} answers at"
         key = "API key: the server's token, which `jupyter server list` shows."
         if getattr(self.starter_app, "keyless", False):
@@ -88,7 +88,7 @@ class StandaloneServer(ServerApp):
 
 
 def base_url_of(server: ServerApp) -> str:
-    """The URL of ``/v1``; of a server on a socket, what is said over that."""
+    """The URL of ``/v1``. For a server on a socket it is the one to send over that."""
     if not server.sock:
         return url_path_join(server.connection_url, "v1")
     scheme = "https" if server.certfile else "http"
@@ -96,7 +96,7 @@ def base_url_of(server: ServerApp) -> str:
 
 
 def place_of(server: ServerApp) -> str:
-    """`base_url_of`, and the socket if there is one."""
+    """The URL of ``/v1``, and the path of the socket if there is one."""
     socket = f" over the unix socket {os.path.abspath(server.sock)}"
     return base_url_of(server) + (socket if server.sock else "")
 
@@ -125,7 +125,7 @@ def is_loopback(server: ServerApp) -> bool:
 def reason_not_to_start(server: ServerApp, *, alone: bool) -> str:
     """Why a gateway that asks for no key must not start; empty if it may.
 
-    `alone` says that the gateway runs without a Jupyter server of its own.
+    `alone` says that the command `jupyter claude-gateway` started the server.
     """
     if under_hub():
         return (
