@@ -1,4 +1,4 @@
-"""The scoped keys that requests come with."""
+"""Checks the scoped keys of requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..store.records import KeyRecord
 from ..store.store import Store
 from . import keys
 
-# A key that was found is known for so long, so that the store is not asked in each
-# request; and is good for so long after it is revoked.
+# The time for which a key from the store is remembered, so that not every request asks
+# the store. For the same time a key stays valid after it is revoked.
 KNOWN_SECONDS = 2.0
 MOST_KNOWN = 1_000
 
@@ -27,7 +27,7 @@ class Keyring(LoggingConfigurable):
         self._known: dict[str, tuple[float, KeyRecord]] = {}
 
     async def check(self, text: str) -> KeyRecord | str:
-        """The record of the key `text`, or why it is not good.
+        """The record of the key `text`, or the reason why it is not valid.
 
         Raises
         ------

@@ -11,7 +11,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
-from urllib.parse import unquote
 
 import msgspec
 from tornado.iostream import StreamClosedError
@@ -46,9 +45,8 @@ from .base import (
 )
 from .bounds import check_values
 from .errors import api_error, error_of
+from .ids import project_named, session_named
 from .sse import EventStream
-
-PROJECT_HEADER = "X-Claude-Project"
 
 # What a larger request takes is felt by others, and worth a thread.
 LARGE_BYTES = 64 * 2**10
@@ -154,7 +152,7 @@ class AnsweringHandler(GatewayHandler):
             return function(*args)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self.gateway.large_requests, partial(function, *args)
+            self.services.large_requests, partial(function, *args)
         )
 
     async def decoded(
@@ -177,22 +175,18 @@ class AnsweringHandler(GatewayHandler):
             They name several projects or sessions.
         ProjectNotFound, SessionNotFound, NotAllowed, StoreUnavailable
         """
-        headers = self.request.headers
-        session_id = _the_one(
-            "session_id", session_id, headers.get(SESSION_HEADER) or None
-        )
-        in_header = unquote(headers.get(PROJECT_HEADER, "")) or None
-        named = _the_one("project_id", project_id, in_header, self.project_in_path)
+        session_id = session_named(self.request, session_id)
+        named = project_named(self.request, project_id, self.project_in_path)
         session, project = None, None
         if session_id is not None:
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             session, project = await sessions.enter(self.caller, session_id)
         entered = await self._entered(named, project, session)
         if entered is None:
             if session is None:
                 self.caller.require(Resource.CHAT, Action.ASK)
             return Scope(session=session)
-        profile = await self.gateway.projects.profile(entered, self.caller)
+        profile = await self.services.projects.profile(entered, self.caller)
         return Scope(profile, entered.project, session)
 
     async def _entered(
@@ -201,7 +195,7 @@ class AnsweringHandler(GatewayHandler):
         project: Project | None,
         session: SessionRecord | None,
     ) -> Entered | None:
-        projects = self.gateway.projects
+        projects = self.services.projects
         if named is None:
             if project is None:
                 return None
@@ -236,7 +230,7 @@ class AnsweringHandler(GatewayHandler):
         InvalidRequest
             There are some, and the server is strict about it.
         """
-        if names and self.gateway.strict_parameters:
+        if names and self.services.strict_parameters:
             raise InvalidRequest(
                 f"`{names[0]}`: It would have no effect, and this gateway is set to "
                 "refuse that (GatewayApp.strict_parameters): leave it out.",
@@ -270,11 +264,11 @@ class AnsweringHandler(GatewayHandler):
         """
         scope = await self.scope(project_id, session_id)
         self.answered_in = scope
-        await self.gateway.images.fetch_all(reading.images)
+        await self.services.images.fetch_all(reading.images)
         conversation = scope.hold(reading.conversation, self.principal)
         await self.compute(conversation.digests)  # which keeps them
         for path, schema in reading.schemas:
-            await self.gateway.schemas.check_schema(schema, path)
+            await self.services.schemas.check_schema(schema, path)
         self._report_left_out(conversation.left_out)
         return conversation
 
@@ -300,12 +294,12 @@ class AnsweringHandler(GatewayHandler):
         """The events of the turn that answers `conversation`, in batches."""
         begun = False
         scope = self.answered_in
-        recorder = self.gateway.sessions.recorder(
+        recorder = self.services.sessions.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
         reader = TurnReader(conversation, streamed=streamed)
-        mismatch = self.gateway.schemas.mismatch
-        batches = answer(self.gateway.manager, conversation, recorder, mismatch)
+        mismatch = self.services.schemas.mismatch
+        batches = answer(self.services.manager, conversation, recorder, mismatch)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
                 events = [event for message in batch for event in reader.feed(message)]
@@ -337,9 +331,9 @@ class AnsweringHandler(GatewayHandler):
         """What takes an answer in the words of `writer` to the client."""
         return EventStream(
             self,
-            self.gateway.keepalive_seconds,
+            self.services.keepalive_seconds,
             writer.names_events,
-            reader_timeout_seconds=self.gateway.reader_timeout_seconds,
+            reader_timeout_seconds=self.services.reader_timeout_seconds,
         )
 
     async def _stream(self, events: Events, writer: Writer) -> None:
@@ -361,17 +355,6 @@ class AnsweringHandler(GatewayHandler):
         finally:
             stream.close()
         await self.end_stream(stream, writer)
-
-
-def _the_one(field: str, *named: str | None) -> str | None:
-    """What is named, if it is the same wherever it is."""
-    different = {name for name in named if name}
-    if len(different) > 1:
-        raise InvalidRequest(
-            f"`{field}`: the body, the headers and the path name different ones.",
-            param=field,
-        )
-    return different.pop() if different else None
 
 
 def _prompt(conversation: Conversation) -> str:

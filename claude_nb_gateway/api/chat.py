@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..wire.chat.events import ChatWriter
 from ..wire.chat.request import decode_request, fields_without_effect, read_request
 from .answering import AnsweringHandler
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 
 

@@ -21,7 +21,7 @@ from ..wire.responses.request import Item
 from ..wire.responses.tools import read_tools
 from ..wire.responses.types import OutputMessage, ResponseRequest, ResponseUsage
 from .answering import Scope
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 from .responses import ResponsesHandler
 
@@ -59,7 +59,7 @@ class CompactHandler(ResponsesHandler):
         kept_before, before = await self.compute(divided, before)
         kept, items = await self.compute(divided, items)
         summary, usage = await self._summary(asked, before, items)
-        sealed = await self.gateway.compactions.seal(self.principal, summary)
+        sealed = await self.services.compactions.seal(self.principal, summary)
         return CompactedResponse(
             id=f"resp_{uuid.uuid4().hex}",
             created_at=int(time.time()),

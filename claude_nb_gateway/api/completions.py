@@ -9,7 +9,7 @@ from ..wire.chat.completions import (
     read_completion_request,
 )
 from .answering import AnsweringHandler
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 
 

@@ -76,17 +76,17 @@ class ImageFetcher(LoggingConfigurable):
     enabled = Bool(
         False,
         config=True,
-        help="""Fetch the images that requests name by http(s) URL, from hosts on the
-        public internet only. Otherwise such requests are refused.""",
+        help="""Whether images that requests name by http(s) URL are fetched, from hosts
+        on the public internet only. Otherwise such requests are refused.""",
     )
     timeout_seconds = Float(
-        10.0, config=True, help="How long fetching one image may take."
+        10.0, config=True, help="Maximum time for fetching one image."
     )
     total_timeout_seconds = Float(
         60.0,
         config=True,
-        help="""How long fetching all images of a request may take, with the wait for
-        those of others.""",
+        help="""Maximum time for fetching all images of a request, including the wait
+        for the images of other requests.""",
     )
 
     def __init__(

@@ -14,7 +14,8 @@ from ..wire.messages.request import (
 )
 from ..wire.messages.types import TokenCount
 from .answering import AnsweringHandler
-from .base import REQUEST_ID_HEADER, allowed_to
+from .auth import allowed_to
+from .base import REQUEST_ID_HEADER
 from .errors import error_of, http_errors
 
 
@@ -75,5 +76,5 @@ class CountTokensHandler(AnthropicHandler):
             self.report_ignored([*ignored, *tools_left_out(request)])
             reading = await self.compute(read_request, request)
             conversation = await self.prepared(reading)
-            counted = await count_tokens(self.gateway.manager, conversation)
+            counted = await count_tokens(self.services.manager, conversation)
             self.send_json(TokenCount(counted))

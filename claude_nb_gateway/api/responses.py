@@ -27,8 +27,10 @@ from ..wire.responses.types import (
     ResponseRequest,
 )
 from .answering import AnsweringHandler
-from .base import GatewayHandler, allowed_to
+from .auth import allowed_to
+from .base import GatewayHandler
 from .errors import http_errors
+from .pages import list_of, page_asked_of
 from .stored_responses import StoredResponse
 
 
@@ -79,7 +81,7 @@ class ResponsesHandler(AnsweringHandler):
         before = [] if previous is None else previous.conversation
         self.is_large = self.is_large or len(before) > MANY_ITEMS
         sent = await self.compute(items_of, request)
-        return previous, before, self.gateway.responses.resolved(sent, self.names)
+        return previous, before, self.services.responses.resolved(sent, self.names)
 
     async def messages(
         self,
@@ -93,7 +95,7 @@ class ResponsesHandler(AnsweringHandler):
         ------
         InvalidRequest
         """
-        opened, principal = self.gateway.compactions.opened, self.principal
+        opened, principal = self.services.compactions.opened, self.principal
         before = await opened(before, principal, "previous_response_id")
         items = await opened(items, principal, "input[{}]")
         images = Images()
@@ -134,7 +136,7 @@ class ResponsesHandler(AnsweringHandler):
         if response_id is None:
             return None
         field = "previous_response_id"
-        stored = self.gateway.responses.get(response_id, self.names, field)
+        stored = self.services.responses.get(response_id, self.names, field)
         status = stored.response.status
         if status not in ("completed", "incomplete"):
             raise InvalidRequest(f"`{field}`: that response is {status}.", param=field)
@@ -147,7 +149,7 @@ class ResponsesHandler(AnsweringHandler):
         conversation: Conversation,
         size_bytes: int,
     ) -> None:
-        store, stored, writer = self.gateway.responses, asked.stored, asked.writer
+        store, stored, writer = self.services.responses, asked.stored, asked.writer
         if request.background:
             stored.response.status = "queued"
             store.add(stored, size_bytes)
@@ -177,7 +179,7 @@ class ResponsesHandler(AnsweringHandler):
             store.forget(stored)
             raise
         finally:
-            self.gateway.responses.settle(stored)
+            self.services.responses.settle(stored)
 
     async def _finish_cancelled(self, writer: ResponseWriter, streamed: bool) -> None:
         if not streamed:
@@ -203,7 +205,7 @@ class ResponsesHandler(AnsweringHandler):
         except Exception as error:  # noqa: BLE001 - it is kept, in the response
             writer.fail(self.error_midway(error))
         finally:
-            self.gateway.responses.settle(stored)
+            self.services.responses.settle(stored)
 
 
 class ResponseHandler(GatewayHandler):
@@ -218,14 +220,14 @@ class ResponseHandler(GatewayHandler):
                     "`stream`: A response cannot be streamed again: leave it out.",
                     param="stream",
                 )
-            stored = self.gateway.responses.get(response_id, [self.principal])
+            stored = self.services.responses.get(response_id, [self.principal])
             self.send_json(stored.response)
 
     @allowed_to("write")
     async def delete(self, response_id: str) -> None:
         """Forget the response."""
         with http_errors():
-            self.gateway.responses.delete(response_id, self.principal)
+            self.services.responses.delete(response_id, self.principal)
             self.send_json(ResponseDeleted(response_id))
 
 
@@ -236,7 +238,7 @@ class CancelResponseHandler(GatewayHandler):
     async def post(self, response_id: str) -> None:
         """Stop it."""
         with http_errors():
-            cancel = self.gateway.responses.cancel
+            cancel = self.services.responses.cancel
             self.send_json(await cancel(response_id, self.principal))
 
 
@@ -247,27 +249,13 @@ class InputItemsHandler(GatewayHandler):
     async def get(self, response_id: str) -> None:
         """List the items, the last first."""
         with http_errors():
-            stored = self.gateway.responses.get(response_id, [self.principal])
+            stored = self.services.responses.get(response_id, [self.principal])
             items = [
                 {"id": f"item_{response_id[-16:]}_{index}", **item}
                 for index, item in enumerate([*stored.before, *stored.items])
             ]
-            if not self.page()[2]:
+            page = page_asked_of(self)
+            if not page.ascending:
                 items.reverse()
-            page = self._part_of(items)
-            ids = [item["id"] for item in page]
-            answer = InputItemList(
-                data=page,
-                first_id=ids[0] if ids else None,
-                last_id=ids[-1] if ids else None,
-                has_more=bool(page) and page[-1] is not items[-1],
-            )
-            self.send_json(answer)
-
-    def _part_of(self, items: list[Item]) -> list[Item]:
-        limit, after, _ = self.page()
-        ids = [item["id"] for item in items]
-        if after and after not in ids:
-            raise InvalidRequest("`after` names no item of this list.", param="after")
-        start = ids.index(after) + 1 if after else 0
-        return items[start : start + limit]
+            part, more = page.part_of(items)
+            self.send_json(list_of(InputItemList, part, has_more=more))
