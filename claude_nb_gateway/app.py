@@ -381,6 +381,7 @@ class GatewayApp(ExtensionApp):
         """Run `work` beside the start; an exception that it raises is logged."""
 
         def log_failure(task: asyncio.Task[None]) -> None:
+            """Log the exception of a task that has ended."""
             if not task.cancelled() and (error := task.exception()) is not None:
                 self.log.error("in the background: %s", error, exc_info=error)
 

@@ -151,6 +151,7 @@ def stop_with_stdin(server: ServerApp) -> None:
     descriptor = sys.stdin.fileno()
 
     def stop() -> None:
+        """Stop at the end of standard input."""
         # Nobody ever writes there, so it is readable only when it is closed.
         loop.remove_reader(descriptor)
         server.stop()

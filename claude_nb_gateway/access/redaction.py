@@ -27,6 +27,7 @@ def hide_secrets_of_config() -> None:
         return
 
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        """A record without the secrets of a configuration."""
         record = make(*args, **kwargs)
         if isinstance(record.args, Config):
             record.args = (without_secrets(record.args),)

@@ -31,6 +31,7 @@ def access_log(log: Log) -> Log:
     is_jupyters = own is log_request
 
     def logged(handler: RequestHandler) -> None:
+        """Log the request of `handler`, with its error if there is one."""
         if handler.request.method not in handler.SUPPORTED_METHODS:
             handler.request.method = UNKNOWN_METHOD
         told = getattr(handler, "told_error", None)

@@ -60,10 +60,12 @@ def allowed_to(action: str) -> Callable[[Method], Method]:
     """
 
     def decorate(method: Method) -> Method:
+        """`method` for allowed callers only."""
         asked: Callable[..., Any] = authorized(action, RESOURCE)(method)
 
         @functools.wraps(method)
         async def decided(self: AuthHandler, *args: Any, **kwargs: Any) -> None:
+            """Ask the authorizer about users of Jupyter, then run the method."""
             chosen = asked if self.caller.is_jupyter else method
             found = chosen(self, *args, **kwargs)
             if inspect.isawaitable(found):

@@ -10,7 +10,7 @@ from .errors import http_errors
 
 
 class ChatCompletionsHandler(AnsweringHandler):
-    """Answers a conversation, streamed or whole, from the same chunks."""
+    """Answers a conversation, streamed or whole."""
 
     endpoint = "chat.completions"
 

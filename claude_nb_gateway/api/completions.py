@@ -1,4 +1,4 @@
-"""`POST /v1/completions`, for clients that know nothing newer."""
+"""`POST /v1/completions`, for older clients."""
 
 from __future__ import annotations
 

@@ -20,16 +20,16 @@ from .errors import error_of, http_errors
 
 
 class AnthropicHandler(AnsweringHandler):
-    """Base of the handlers whose errors have Anthropic's shape."""
+    """Base of the handlers with errors in Anthropic's shape."""
 
     def set_default_headers(self) -> None:
-        """Name the request as Anthropic's clients look for it too."""
+        """Send the request id also in the header that Anthropic's clients read."""
         super().set_default_headers()
         self.set_header("Request-Id", self.request_id)
 
     @property
     def request_id(self) -> str:
-        """The name of the request."""
+        """The id of the request."""
         return str(self._headers[REQUEST_ID_HEADER])
 
     def send_error_body(self, exception: BaseException | None, status: int) -> None:
@@ -62,7 +62,7 @@ class MessagesHandler(AnthropicHandler):
 
 
 class CountTokensHandler(AnthropicHandler):
-    """Counts, as Claude Code estimates it, without asking the model."""
+    """Estimates tokens as Claude Code does; the model is not asked."""
 
     endpoint = "messages.count_tokens"
 

@@ -99,7 +99,7 @@ class Frames:
         """Do nothing: pings keep the connection alive."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing that goes on."""
+        """Do nothing: there are no comments to stop."""
 
 
 class ResponsesSocket(ResponsesHandler, WebSocketHandler):
@@ -231,27 +231,27 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._told[name] = value
 
     def waited_seconds(self) -> float:
-        """For how long the client has waited by now."""
+        """How long the client has waited so far."""
         if self._posted:
             return super().waited_seconds()
         return asyncio.get_running_loop().time() - self._begun
 
     def event_stream(self, writer: Writer) -> Stream:
-        """What takes an answer in the words of `writer` to the client."""
+        """The stream that sends what `writer` makes."""
         return super().event_stream(writer) if self._posted else Frames(self, writer)
 
     async def end_stream(self, stream: Stream, writer: Writer) -> None:
-        """Say that all events are sent."""
+        """End the stream: all events are sent."""
         if self._posted:
             await super().end_stream(stream, writer)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which the caller finds responses."""
+        """The principals whose responses the caller may use."""
         return (*super().names, self._private)
 
     def keeper(self, response: Response) -> str | None:
-        """The name under which `response` is kept."""
+        """The principal for whom `response` is kept."""
         return super().keeper(response) or (None if self._posted else self._private)
 
     async def _answer_messages(self) -> None:
@@ -281,7 +281,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         return self._waiting.popleft()
 
     async def _answer_in_a_task(self, message: bytes) -> None:
-        # Who cancels a response cancels its task, and the connection is to go on.
+        # To cancel a response is to cancel its task; the connection must stay open.
         task = asyncio.create_task(self._answer(message))
         try:
             await asyncio.wait([task])
@@ -314,7 +314,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._keep(None if self.failed_midway else stored)
 
     async def _warm(self, create: ResponseCreate, size_bytes: int) -> StoredResponse:
-        """Take in what `create` brings, without asking the model."""
+        """Store what `create` sends, without asking the model."""
         asked = await self.read(create)
         await self.event_stream(asked.writer).send(asked.writer.skip())
         self.services.responses.add(asked.stored, size_bytes)
@@ -331,7 +331,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._keep(None)
 
     async def _send_error(self, error: Exception) -> int:
-        """Write the `error` event of what went wrong; returns its status."""
+        """Write the `error` event for `error`; returns its status."""
         status = error.status_code if isinstance(error, HTTPError) else 500
         if isinstance(error, APIError):
             self.log.warning("websocket: %d %s", status, description(error))
@@ -355,6 +355,6 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
 
 
 def _ignore_closed(write: asyncio.Future[None]) -> None:
-    # Who waited for it may be cancelled by then: the client is gone.
+    # The task that waited for it may be cancelled: the client is gone.
     if not write.cancelled():
         write.exception()

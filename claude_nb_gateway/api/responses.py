@@ -35,14 +35,14 @@ from .stored_responses import StoredResponse
 
 
 class Asked(NamedTuple):
-    """What a request asks for: a response, who writes it, and the question."""
+    """What a request asks: the response to make, its writer, and the question."""
 
     stored: StoredResponse
     writer: ResponseWriter
     reading: Reading
 
 
-# So many items that are kept here make a request large, whatever it brings itself.
+# With so many stored items a request counts as large.
 MANY_ITEMS = 100
 
 
@@ -60,18 +60,17 @@ class ResponsesHandler(AnsweringHandler):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which the caller finds responses."""
+        """The principals whose responses the caller may use."""
         return (self.principal,)
 
     def keeper(self, response: Response) -> str | None:
-        """The name under which `response` is kept, None if it is not."""
+        """The principal for whom `response` is kept; None if it is not kept."""
         return self.principal if response.store else None
 
     async def items(
         self, request: ResponseRequest
     ) -> tuple[StoredResponse | None, list[Item], list[Item]]:
-        """The response that `request` goes on from, its conversation's items, and
-        those that the request brings.
+        """The previous response of `request`, the items so far, and the new items.
 
         Raises
         ------
@@ -89,7 +88,7 @@ class ResponsesHandler(AnsweringHandler):
         before: Sequence[Item],
         items: Sequence[Item],
     ) -> tuple[list[Message], Images]:
-        """What is said in the conversation of `before` and `items`, and its images.
+        """The messages of the items `before` and `items`, and the images to fetch.
 
         Raises
         ------
@@ -103,7 +102,7 @@ class ResponsesHandler(AnsweringHandler):
         return read, images
 
     async def read(self, request: ResponseRequest) -> Asked:
-        """What `request` asks for.
+        """Read `request`.
 
         Raises
         ------
@@ -126,7 +125,7 @@ class ResponsesHandler(AnsweringHandler):
     async def respond(
         self, request: ResponseRequest, size_bytes: int
     ) -> StoredResponse:
-        """Answer `request`, which came in so many bytes."""
+        """Answer `request`, whose body had `size_bytes`."""
         asked = await self.read(request)
         conversation = await self.prepared(asked.reading)
         await self._make(request, asked, conversation, size_bytes)
@@ -153,7 +152,7 @@ class ResponsesHandler(AnsweringHandler):
         if request.background:
             stored.response.status = "queued"
             store.add(stored, size_bytes)
-            # Its errors are the response's own, so they need no listener.
+            # An error becomes part of the response, so nobody has to wait for it.
             making = store.run(
                 stored, self._in_background(stored, writer, conversation)
             )
@@ -175,7 +174,7 @@ class ResponsesHandler(AnsweringHandler):
                 task.uncancel()
             await self._finish_cancelled(writer, streamed)
         except Exception:
-            # The answer is an HTTP status, and nobody has learnt of an id.
+            # The client gets an HTTP status and never learns the id.
             store.forget(stored)
             raise
         finally:
@@ -213,7 +212,7 @@ class ResponseHandler(GatewayHandler):
 
     @allowed_to("read")
     async def get(self, response_id: str) -> None:
-        """Give the response as it is now."""
+        """Send the response as it is now."""
         with http_errors():
             if self.get_query_argument("stream", "false") == "true":
                 raise InvalidRequest(
@@ -232,18 +231,18 @@ class ResponseHandler(GatewayHandler):
 
 
 class CancelResponseHandler(GatewayHandler):
-    """The making of one response."""
+    """Cancels a response."""
 
     @allowed_to("execute")
     async def post(self, response_id: str) -> None:
-        """Stop it."""
+        """Stop making the response."""
         with http_errors():
             cancel = self.services.responses.cancel
             self.send_json(await cancel(response_id, self.principal))
 
 
 class InputItemsHandler(GatewayHandler):
-    """What a response answers."""
+    """The input items of a response."""
 
     @allowed_to("read")
     async def get(self, response_id: str) -> None:

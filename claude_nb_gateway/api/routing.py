@@ -89,6 +89,7 @@ class Route:
 
     def _pattern(self, patterns: Mapping[str, str]) -> str:
         def match(found: re.Match[str]) -> str:
+            """The group that matches a parameter of the path."""
             return patterns.get(found[1], f"(?P<{found[1]}>[^/]+)")
 
         prefix = _THEIR_PREFIX if self.doubles_v1 else ""
