@@ -93,10 +93,11 @@ $(VENV)-peer/.made:
 bench: $(VENV)/.dev $(VENV)-peer/.made ## measure how fast it is, for docs/benchmarks.md
 	$(BIN)/python -m benchmarks --peer $(VENV)-peer/bin/python --write docs/benchmarks.md
 
-check: $(VENV)/.dev ## format, lint, types, generated documentation
+check: $(VENV)/.dev ## format, lint, types, imports, generated documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python scripts/generate.py --check
 
 format: $(VENV)/.dev ## format the code and write the generated documentation

@@ -9,7 +9,7 @@ LOGIN_COMMANDS = ("login", "logout", "status")
 
 
 def main() -> None:
-    """Run the gateway, or one of its commands, which need nothing of a server."""
+    """Run the gateway, or one of its commands, which start no server."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name == "key":
         from .commands.key import KeyApp

@@ -4,121 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import ipaddress
 import os
-import shlex
-import signal
-import sys
-import tempfile
-import threading
+from collections.abc import Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado import autoreload
-from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher, Rule
 from traitlets import Bool, Float, Instance, Integer, default
 
-from .access.hub import under_hub
+from . import startup
 from .access.kernels import Kernels
 from .access.keyring import Keyring
-from .access.keys import KEY_PREFIX
 from .access.logs import guard
 from .access.redaction import hide_secrets_of_config
+from .api import routes
 from .api.access_log import access_log
 from .api.activity import Activity
-from .api.base import GatewayHandler, KeyElsewhereHandler, NotFoundHandler, bearer_of
 from .api.bodies import Bodies
-from .api.chat import ChatCompletionsHandler
-from .api.compact import CompactHandler
 from .api.compactions import Compactions
-from .api.completions import CompletionsHandler
-from .api.health import HealthHandler
 from .api.images import ImageFetcher
-from .api.messages import CountTokensHandler, MessagesHandler
-from .api.models import ModelHandler, ModelsHandler
-from .api.openapi import OpenAPIHandler
-from .api.projects import ProjectHandler, ProjectsHandler
-from .api.response_socket import ResponsesSocket
-from .api.responses import CancelResponseHandler, InputItemsHandler, ResponseHandler
-from .api.routes import RESPONSE_ID, ProjectItself
-from .api.sessions import ForkHandler, InterruptHandler, SessionHandler, SessionsHandler
+from .api.notebooks import notebook_of
+from .api.services import Services
 from .api.stored_responses import ResponseStore
-from .claude_code.failures import LOGIN
-from .claude_code.login import is_logged_in
 from .claude_code.manager import CLIManager
 from .claude_code.models import ModelCatalog
-from .connection import (
-    Connection,
-    remove_connection,
-    remove_stale_connections,
-    socket_url,
-    write_connection,
+from .connection import Connection, remove_connection
+from .demo.wiring import Demo, greeting
+from .standalone import (
+    StandaloneServer,
+    base_url_of,
+    origin_of,
+    place_of,
+    reason_not_to_start,
+    stop_with_stdin,
 )
-from .demo.answers import demo_environment, demo_reply
-from .demo.model import ModelServer
-from .errors import CLINotFound
-from .standalone import StandaloneServer, base_url_of, place_of
 from .store.store import Store
 from .turn.schemas import SchemaChecker
 from .workspace.projects import Projects
 from .workspace.sessions import Sessions
 
+# https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 GOING_AWAY = 1001
 
-# Before any application configures itself, and logs with what.
+# An application logs its configuration when it is made, so this comes before them all.
 hide_secrets_of_config()
-
-ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
-
-CHATS = "/v1"
-HEALTH = "/health"
-PROJECTS = r"/v1/projects/(?P<project>.+?)"
-# Anthropic's clients put a `/v1` of their own behind their base URL.
-THEIRS = "(?:/v1)?"
-
-ANSWERING: list[tuple[str, type[GatewayHandler]]] = [
-    (r"/chat/completions", ChatCompletionsHandler),
-    (r"/completions", CompletionsHandler),
-    (r"/responses", ResponsesSocket),
-    (r"/responses/compact", CompactHandler),
-    (r"/responses/(?P<response_id>[^/]+)", ResponseHandler),
-    (r"/responses/(?P<response_id>[^/]+)/cancel", CancelResponseHandler),
-    (r"/responses/(?P<response_id>[^/]+)/input_items", InputItemsHandler),
-    (THEIRS + r"/messages", MessagesHandler),
-    (THEIRS + r"/messages/count_tokens", CountTokensHandler),
-    (THEIRS + r"/models", ModelsHandler),
-    (THEIRS + r"/models/(?P<name>.+)", ModelHandler),
-]
-RESOURCES: list[tuple[str, type[GatewayHandler]]] = [
-    (r"/projects", ProjectsHandler),
-    (r"/projects/(?P<reference>.+)", ProjectHandler),
-    (r"/sessions", SessionsHandler),
-    (r"/sessions/(?P<session_id>[^/]+)", SessionHandler),
-    (r"/sessions/(?P<session_id>[^/]+)/interrupt", InterruptHandler),
-    (r"/sessions/(?P<session_id>[^/]+)/fork", ForkHandler),
-    (r"/openapi.json", OpenAPIHandler),
-]
-
-DEMO_GREETING = """
-  The Claude gateway runs with canned answers. From another shell:
-
-    {curl} -N {base}/chat/completions \\
-      -H 'Authorization: Bearer {key}' \\
-      -H 'Content-Type: application/json' \\
-      -d '{{"model": "sonnet", "stream": true,
-           "messages": [{{"role": "user", "content": "Hello"}}]}}'
-"""
-DEMO_VARIABLES = """
-  For OpenAI clients:
-
-    export OPENAI_BASE_URL={base} OPENAI_API_KEY={key}
-"""
 
 
 class GatewayApp(ExtensionApp):
@@ -134,7 +67,8 @@ class GatewayApp(ExtensionApp):
     extension_url = "/v1/models"
     load_other_extensions = False
     serverapp_class = StandaloneServer
-    # Jupyter looks a first word up here, and fails where there is only the trait.
+    # Jupyter looks up the first word of a command line here, and fails if there is only
+    # the trait that it declares itself. `__main__` has the commands.
     subcommands = {}
     classes = [
         ServerApp,
@@ -151,77 +85,80 @@ class GatewayApp(ExtensionApp):
     flags = {
         "demo": (
             {"GatewayApp": {"demo": True}},
-            "Answer from a built-in stand-in of the model: no login is needed.",
+            "Give canned answers from a built-in model; no login is needed.",
         ),
         "embedded": (
             {"GatewayApp": {"embedded": True, "require_auth": True}},
-            "Serve the process that starts this one, and end with it.",
+            "Serve the process that started this one, and stop when it ends.",
         ),
         "require-auth": (
             {"GatewayApp": {"require_auth": True}},
-            "Ask for a key even when standing alone on loopback.",
+            "Require a key, also on loopback.",
         ),
     }
 
     require_auth = Bool(
         False,
         config=True,
-        help="""Ask for a key also when the gateway stands alone: the token of the
-        server. On any address but loopback it does not start without. As an
-        extension of a Jupyter server that server's authentication holds.""",
+        help="""Whether the command `jupyter claude-gateway` requires a key: the token
+        of the server. On any address but loopback it does not start without this
+        option. As an extension of a Jupyter server the gateway uses that server's
+        authentication.""",
     )
     embedded = Bool(
         False,
         config=True,
-        help="""Serve the process that started this one: print the connection as a
-        line of JSON on standard output, and end when standard input does.""",
+        help="""Serve the process that started this one: print the connection as one
+        line of JSON on standard output, and stop when standard input is closed.""",
     )
     demo = Bool(
         False,
         config=True,
-        help="Run the CLI against a built-in stand-in of the model: canned answers.",
+        help="""Give canned answers: the CLI asks a built-in stand-in instead of the
+        model.""",
     )
     demo_delay_seconds = Float(
-        0.03, config=True, help="Pause between the words of a canned answer."
+        0.03, config=True, help="Pause between two words of a canned answer."
     )
     max_request_bytes = Integer(
-        32 * 2**20, config=True, help="A larger request body is refused."
+        32 * 2**20, config=True, help="Maximum size of the body of one request."
     )
     keepalive_seconds = Float(
         15.0,
         config=True,
-        help="A stream that is silent for so long gets a comment, for proxies.",
+        help="""Time without an event after which a stream gets a comment, so that
+        proxies do not close the connection.""",
     )
     reader_timeout_seconds = Float(
         60.0,
         config=True,
-        help="""A client that takes nothing of its stream for so long, while there is
-        something to take, is hung up on, and its turn is stopped.""",
+        help="""Maximum time for which a client may read nothing although its stream has
+        something to read. Then the connection is closed and the turn is stopped.""",
     )
     websocket_ping_seconds = Float(
         30.0,
         min=0.1,
         config=True,
-        help="""A WebSocket is pinged so often; one that has not answered within as
-        long again, as of a client that does not read, is closed.""",
+        help="""Time between two pings on a WebSocket. It is closed if the client does
+        not answer a ping within the same time.""",
     )
     websocket_idle_seconds = Float(
         900.0,
         min=0.1,
         config=True,
-        help="A WebSocket on which nothing is asked for so long is closed.",
+        help="Time without a request after which a WebSocket is closed.",
     )
     websocket_connection_seconds = Float(
         3600.0,
         min=0.1,
         config=True,
-        help="A WebSocket that is older takes no request any more.",
+        help="Maximum age of a WebSocket. An older one accepts no more requests.",
     )
     strict_parameters = Bool(
         False,
         config=True,
-        help="""Refuse a request with a field that has no effect, where otherwise the
-        header X-Ignored-Parameters names it.""",
+        help="""Whether a request with a field that has no effect is refused. Otherwise
+        it is answered, and the header X-Ignored-Parameters names the field.""",
     )
     large_requests = Instance(Executor)
     bodies = Instance(Bodies)
@@ -235,6 +172,7 @@ class GatewayApp(ExtensionApp):
     sessions = Instance(Sessions)
     keyring = Instance(Keyring)
     kernels = Instance(Kernels)
+    services = Instance(Services)
 
     @default("open_browser")
     def _default_open_browser(self) -> bool:
@@ -242,7 +180,7 @@ class GatewayApp(ExtensionApp):
 
     @default("large_requests")
     def _default_large_requests(self) -> Executor:
-        # Several would only take turns, and the event loop have to wait for all.
+        # Several threads would only compete with each other and with the event loop.
         return ThreadPoolExecutor(1, thread_name_prefix="large-requests")
 
     @default("bodies")
@@ -299,19 +237,46 @@ class GatewayApp(ExtensionApp):
 
     @default("kernels")
     def _default_kernels(self) -> Kernels:
-        assert self.serverapp is not None
-        # What started us works in our root directory.
-        return Kernels(self.serverapp, directory="" if self.embedded else None)
+        server = self.serverapp
+        assert server is not None
+        return Kernels(
+            lambda kernel_id: kernel_id in server.kernel_manager,
+            partial(notebook_of, server),
+            # The process that started an embedded server works in its root directory.
+            directory="" if self.embedded else None,
+        )
+
+    @default("services")
+    def _default_services(self) -> Services:
+        return Services(
+            manager=self.manager,
+            projects=self.projects,
+            sessions=self.sessions,
+            store=self.store,
+            keyring=self.keyring,
+            kernels=self.kernels,
+            images=self.images,
+            responses=self.responses,
+            compactions=self.compactions,
+            schemas=self.schemas,
+            bodies=self.bodies,
+            large_requests=self.large_requests,
+            is_keyless=lambda: self.keyless,
+            max_request_bytes=self.max_request_bytes,
+            keepalive_seconds=self.keepalive_seconds,
+            reader_timeout_seconds=self.reader_timeout_seconds,
+            websocket_ping_seconds=self.websocket_ping_seconds,
+            websocket_idle_seconds=self.websocket_idle_seconds,
+            websocket_connection_seconds=self.websocket_connection_seconds,
+            strict_parameters=self.strict_parameters,
+        )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.sockets: set[ResponsesSocket] = set()
-        self.known_paths: list[str] = []
         self._opening: asyncio.Task[None] | None = None
         self._login_check: asyncio.Task[None] | None = None
         self._activity: Activity | None = None
-        self._demo_model: ModelServer | None = None
-        self._demo_directory: tempfile.TemporaryDirectory[str] | None = None
+        self._demo: Demo | None = None
 
     @property
     def standalone(self) -> bool:
@@ -320,7 +285,7 @@ class GatewayApp(ExtensionApp):
 
     @property
     def keyless(self) -> bool:
-        """Whether requests need no key; then only local ones are let in."""
+        """Whether requests need no key. Then only local ones are let in."""
         assert self.serverapp is not None
         if self.standalone and not self.require_auth:
             return True
@@ -328,27 +293,18 @@ class GatewayApp(ExtensionApp):
 
     @classmethod
     def make_serverapp(cls, **kwargs: Any) -> ServerApp:
-        """Make the server; it reads the command line first, so it knows our flags."""
+        """Make the server, with the gateway's flags: it reads the command line."""
         server = super().make_serverapp(**kwargs)
         server.flags = {**server.flags, **cls.flags}
         return server
 
     def initialize_settings(self) -> None:
-        """Refuse to stand on the network, or under a hub, without a key."""
+        """Refuse to start if everybody could use the gateway; keep secrets unlogged."""
         assert self.serverapp is not None
-        if self.keyless and under_hub():
-            self._refuse_to_start(
-                "The gateway runs under JupyterHub and asks for no key, so that every "
-                "user of the hub, or of this machine, could use it. Start it with "
-                "--require-auth, or let the Jupyter server ask for its token."
-            )
-        if self.standalone and self.keyless and not _is_loopback(self.serverapp):
-            self._refuse_to_start(
-                "The gateway listens beyond this machine (ServerApp.ip = "
-                f"{self.serverapp.ip!r}) and asks for no key. Start it with "
-                "--require-auth, or on 127.0.0.1."
-            )
         if self.keyless:
+            why = reason_not_to_start(self.serverapp, alone=self.standalone)
+            if why:
+                self._refuse_to_start(why)
             # Jupyter would print an address with a key that nobody needs.
             self.serverapp.identity_provider.token_generated = False
         for log in (self.serverapp.log, self.log):
@@ -356,42 +312,33 @@ class GatewayApp(ExtensionApp):
 
     def _refuse_to_start(self, why: str) -> None:
         if not self.standalone:
-            raise RuntimeError(why)  # the Jupyter server goes on without us
+            raise RuntimeError(why)  # the Jupyter server goes on without the gateway
         self.log.critical(why)
         self.exit(1)
 
     def initialize_handlers(self) -> None:
-        """Register the routes."""
-        own = {"gateway": self}
-        plain = r"(?P<response_id>[^/]+)"
-        within_projects = [
-            (PROJECTS + path.replace(plain, RESPONSE_ID), handler, own)
-            for path, handler in ANSWERING
-        ]
-        known = [
-            *((CHATS + path, handler, own) for path, handler in ANSWERING),
-            *within_projects,
-            *((CHATS + path, handler, own) for path, handler in RESOURCES),
-        ]
-        self.known_paths = [path for path, _, _ in known]
-        self.handlers.extend([*known, (r"/*v1(?:/.*)?", NotFoundHandler, own)])
-        if self.standalone:  # a Jupyter server has /api/status
-            self.handlers.append((HEALTH, HealthHandler))
+        """Add the gateway's URLs to the server."""
+        self.handlers.extend(routes.handlers(self.services))
+        if self.standalone:
+            self.handlers.extend(routes.handlers_alone())
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        # A reloading server replaces its own image and would leave its children.
+        # A server that reloads replaces its own process image. Its children would stay.
         autoreload.add_reload_hook(self.manager.end_now)
-        _stop_at_sigint(serverapp)
+        startup.stop_at_sigint(serverapp)
         if self.demo:
-            await self._start_demo()
-        self._keep_keys_out(serverapp)
-        self._guard_files(serverapp)
-        self._warn_of_credentials()
-        # Nobody waits for it who does not need it.
-        self._opening = asyncio.create_task(self.store.open())
-        await self.manager.reap()
-        await self._tell_kernels()
+            self._demo = Demo(self.demo_delay_seconds)
+            self.manager.cli_env = {**self.manager.cli_env, **self._demo.start()}
         assert serverapp.web_app is not None
+        rules = routes.first_rules(serverapp.base_url, self.services)
+        serverapp.web_app.default_router.rules[:0] = rules
+        self._guard_files(serverapp)
+        root, held = self.projects.root, self.manager.config_directory
+        startup.warn_of_credentials(self.log, root, held)
+        # Only requests that need the store wait until it is open.
+        self._opening = self._in_background(self.store.open())
+        await self.manager.reap()
+        await startup.tell_kernels(self.log, self.connection)
         settings = serverapp.web_app.settings
         settings["log_function"] = access_log(settings["log_function"])
         times = settings["last_activity_times"]
@@ -399,16 +346,17 @@ class GatewayApp(ExtensionApp):
         self._activity.start()
         if self.embedded:
             print(self.connection.to_json(), flush=True)
-            loop = asyncio.get_running_loop()
-            loop.add_reader(sys.stdin.fileno(), self._stdin_readable)
+            stop_with_stdin(serverapp)
         elif self.standalone and not self.demo:
-            # An extension starts nothing before the first request comes.
-            self._login_check = asyncio.create_task(self._warn_of_login())
-        _spare_the_collector()
+            # An extension starts no process before its first request.
+            self._login_check = self._in_background(
+                startup.warn_of_login(self.log, self.manager)
+            )
+        startup.spare_the_collector()
         self._greet()
 
     async def stop_extension(self) -> None:
-        """End every CLI process."""
+        """Stop all work, end every CLI process and close the store."""
         if self._activity is not None:
             self._activity.stop()
         if self._login_check is not None:
@@ -418,100 +366,47 @@ class GatewayApp(ExtensionApp):
             await asyncio.to_thread(remove_connection, os.getpid())
         await self.responses.close()
         await self.manager.shutdown()
-        for socket in list(self.sockets):
+        for socket in list(self.services.sockets):
             socket.close(GOING_AWAY, "the server stops")
         await self.schemas.close()
         self.large_requests.shutdown(wait=False, cancel_futures=True)
         await self.sessions.close()
         if self._opening is not None:
-            await self._opening
+            await asyncio.wait([self._opening])
         await self.store.close()
-        if self._demo_model is not None:
-            await self._demo_model.stop()
-        if self._demo_directory is not None:
-            await asyncio.to_thread(self._demo_directory.cleanup)
+        if self._demo is not None:
+            await self._demo.stop()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` beside the start; an exception that it raises is logged."""
+
+        def log_failure(task: asyncio.Task[None]) -> None:
+            """Log the exception of a task that has ended."""
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.log.error("in the background: %s", error, exc_info=error)
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(log_failure)
+        return task
 
     def _guard_files(self, server: ServerApp) -> None:
-        """Keep turns off what would give them more rights than they have."""
+        """Deny Claude's tools the files that would give a turn more rights."""
         own = (server.config_file, server.cookie_secret_file, server.keyfile)
         files = [os.path.abspath(path) for path in (*own, *self.store.files) if path]
         self.manager.private_paths = [*self.manager.private_paths, *files]
 
-    def _warn_of_credentials(self) -> None:
-        """Say so if they are below the root, where callers' tools may work."""
-        root, held = self.projects.root, self.manager.config_directory
-        if os.path.commonpath([root, os.path.realpath(held)]) == root:
-            self.log.warning(
-                "The server's root directory %s holds Claude Code's configuration "
-                "directory %s, with its login and all transcripts. Claude's tools for "
-                "files keep out of it; Bash and MCP servers, for callers who have "
-                "them, do not. A narrower root (ServerApp.root_dir) keeps all out.",
-                root,
-                held,
-            )
-
-    async def _warn_of_login(self) -> None:
-        """Say what requests would be told, before one comes."""
-        manager = self.manager
-        try:
-            found = await is_logged_in(
-                manager.find_cli(),
-                manager.environment(),
-                timeout_seconds=manager.control_timeout_seconds,
-            )
-        except (CLINotFound, OSError) as error:
-            self.log.warning("%s", error)
-        else:
-            if found is False:
-                self.log.warning("%s", LOGIN)
-
-    async def _tell_kernels(self) -> None:
-        try:
-            await asyncio.to_thread(remove_stale_connections)
-            await asyncio.to_thread(write_connection, os.getpid(), self.connection)
-        except OSError as error:
-            self.log.warning(
-                "Jupyter's runtime directory cannot be written (%s): %%%%claude in the "
-                "notebooks of this server does not find it; HTTP clients do.",
-                error,
-            )
-
-    def _keep_keys_out(self, server: ServerApp) -> None:
-        """Tell whoever tries a scoped key elsewhere that it opens nothing there."""
-        assert server.web_app is not None
-        elsewhere = _KeyElsewhere(server.base_url)
-        rule = Rule(elsewhere, KeyElsewhereHandler, {"gateway": self})
-        itself = ProjectItself(url_path_join(server.base_url, "v1"))
-        project = Rule(itself, ProjectHandler, {"gateway": self})
-        server.web_app.default_router.rules[:0] = [rule, project]
-
     @property
     def connection(self) -> Connection:
-        """How programs on this machine reach ``/v1``, and nothing else, of us."""
+        """How programs on this machine reach ``/v1``, and nothing else here."""
         server = self.serverapp
         assert server is not None
-        base_url = url_path_join(_origin(server), server.base_url, "v1")
+        base_url = url_path_join(origin_of(server), server.base_url, "v1")
         return Connection(base_url, self.kernels.key, server.certfile or None)
 
-    def _stdin_readable(self) -> None:
-        # Nobody ever writes: it becomes readable when its other end is closed,
-        # which happens however that process ends.
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sys.stdin.fileno())
-        assert self.serverapp is not None
-        self.serverapp.stop()
-
     def current_activity(self) -> dict[str, int] | None:
-        """What keeps a server that shuts down when idle: the running turns."""
+        """The turns that run, for a server that shuts down when idle; None if none."""
         turns = self.manager.active_sessions
         return {"turns": turns} if turns else None
-
-    async def _start_demo(self) -> None:
-        self._demo_model = ModelServer(demo_reply(self.demo_delay_seconds))
-        self._demo_model.start()
-        self._demo_directory = tempfile.TemporaryDirectory(prefix="claude-demo-")
-        environment = demo_environment(self._demo_model.url, self._demo_directory.name)
-        self.manager.cli_env = {**self.manager.cli_env, **environment}
 
     def _greet(self) -> None:
         assert self.serverapp is not None
@@ -520,71 +415,8 @@ class GatewayApp(ExtensionApp):
             self._greet_demo(self.serverapp)
 
     def _greet_demo(self, server: ServerApp) -> None:
-        # Only here is a key printed: this one opens nothing but canned answers,
-        # and the Jupyter server it belongs to prints it as well.
+        # Only here is a key printed: this one opens nothing but canned answers, and the
+        # Jupyter server that it belongs to prints it too.
         key = "none" if self.keyless else server.identity_provider.token
-        base, curl, greeting = base_url_of(server), "curl", DEMO_GREETING
-        if server.sock:
-            curl = f"curl --unix-socket {shlex.quote(os.path.abspath(server.sock))}"
-        else:  # no variable tells a client of a socket
-            greeting += DEMO_VARIABLES
-        # To be copied from the terminal, free of log prefixes.
-        print(greeting.format(curl=curl, base=base, key=key), flush=True)
-
-
-class _KeyElsewhere(Matcher):
-    """Requests with a scoped key for what is neither under ``/v1`` nor for all."""
-
-    def __init__(self, base_url: str) -> None:
-        self._prefix = url_path_join(base_url, CHATS)
-        self._health = url_path_join(base_url, HEALTH)
-
-    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        if not bearer_of(request).startswith(KEY_PREFIX):
-            return None
-        within = request.path in (
-            self._prefix,
-            self._health,
-        ) or request.path.startswith(f"{self._prefix}/")
-        return None if within else {}
-
-
-def _stop_at_sigint(server: ServerApp) -> None:
-    """Have SIGINT end the server in good order also where there is no terminal.
-
-    Without one Jupyter leaves the signal to Python, whose KeyboardInterrupt ends the
-    event loop at once: no extension would be stopped.
-    """
-    untouched = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if untouched and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
-
-
-def _origin(server: ServerApp) -> str:
-    """Where programs on this machine reach `server`."""
-    if server.sock:
-        return socket_url(server.sock)
-    local = urlsplit(server.local_url)
-    if server.ip in (*ANY_ADDRESS, "localhost"):
-        return f"{local.scheme}://{local.netloc}"
-    address = f"[{server.ip}]" if ":" in server.ip else server.ip
-    return f"{local.scheme}://{address}:{server.port}"
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector leave alone what is there for good.
-
-    The 200,000 objects of Jupyter and its extensions cost each full collection a tenth
-    of a second, in which nobody is answered; a large request causes several.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-def _is_loopback(server: ServerApp) -> bool:
-    if server.sock or server.ip == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(server.ip).is_loopback
-    except ValueError:
-        return False
+        # Without the prefixes of a log, so that it can be copied from the terminal.
+        print(greeting(base_url_of(server), key, server.sock), flush=True)

@@ -1,4 +1,4 @@
-"""Who asks, and what that one may open."""
+"""Who calls, and what the caller may do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from ..errors import NotAllowed
 from ..store.records import KeyRecord, Project
 from .rights import Action, Identity, Reach, Resource, reach
 
+#: The principal of every caller without a key.
+LOCAL = "local"
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -16,13 +19,14 @@ class Caller:
     Parameters
     ----------
     principal:
-        The name under which conversations and sessions are kept apart.
+        The name under which the caller's conversations and sessions are kept.
     identity:
-        As whom it comes, which decides what it may do: see `rights`.
+        The kind of caller, which decides what it may do; see `rights`.
     key:
-        The scoped key it came with, None for any other way in.
+        The scoped key of its request; None if it came without one.
     directory:
-        Of a kernel, the directory of its notebook, absolute; None where it has none.
+        The absolute path of the directory of a kernel's notebook; None for other
+        callers, and for a kernel without a notebook.
     """
 
     principal: str
@@ -37,11 +41,11 @@ class Caller:
 
     @property
     def reaches_all(self) -> bool:
-        """Whether it is for all projects, not for one directory at most."""
+        """Whether it may read all projects, and not only one directory's."""
         return self.reach(Resource.PROJECT, Action.READ) is Reach.ALL
 
     def reach(self, resource: Resource, action: Action) -> Reach:
-        """Of which resources of this kind it may do `action`."""
+        """The resources of this kind with which it may do `action`."""
         return reach(self.identity, resource, action)
 
     def may(
@@ -51,12 +55,20 @@ class Caller:
         project: Project | None = None,
         owner: str | None = None,
     ) -> bool:
-        """Whether it may, with what `owner` began; `project` is where that is."""
+        """Whether it may do `action` with one resource.
+
+        Parameters
+        ----------
+        project:
+            The project of the resource; None if it is in no project.
+        owner:
+            The principal who began the resource; None if that does not matter.
+        """
         allowed = self.reach(resource, action)
         if allowed is Reach.DIRECTORY:
             return self._is_for(project)
         if allowed is Reach.OWN:
-            # What it began elsewhere it does not reach from here.
+            # A caller for one directory does not reach what it began elsewhere.
             within = project is None or self.reaches_all or self._is_for(project)
             return within and owner == self.principal
         return allowed is Reach.ALL
@@ -68,7 +80,7 @@ class Caller:
         project: Project | None = None,
         owner: str | None = None,
     ) -> None:
-        """Raise NotAllowed unless it may; see `may`."""
+        """Raise NotAllowed unless it may do `action`; see `may`."""
         if self.may(resource, action, project, owner):
             return
         if self.identity is Identity.PROJECT_KEY and resource is Resource.CHAT:
@@ -83,7 +95,7 @@ class Caller:
         )
 
     def out_of_scope(self) -> NotAllowed:
-        """The error for what is not of the one directory that it is for."""
+        """The error for a resource outside the one directory that it is for."""
         if self.identity is Identity.KERNEL:
             message = (
                 "The key of this kernel is for the directory of its notebook, and "

@@ -1,10 +1,10 @@
-"""Whether JupyterHub started this server, and for whom."""
+"""Whether JupyterHub started this server."""
 
 from __future__ import annotations
 
 import os
 
-# Some spawners leave some of them out.
+# Some spawners set only some of these variables.
 STARTED_BY_HUB = (
     "JUPYTERHUB_API_TOKEN",
     "JUPYTERHUB_API_URL",
@@ -14,5 +14,5 @@ STARTED_BY_HUB = (
 
 
 def under_hub() -> bool:
-    """Whether a hub started this process, or a server of its."""
+    """Whether a hub started this process, or the server that started it."""
     return any(os.environ.get(name) for name in STARTED_BY_HUB)

@@ -1,23 +1,26 @@
-"""The keys of this server's kernels, and of which notebook each kernel is."""
+"""The keys of this server's kernels, and which notebook each kernel runs."""
 
 from __future__ import annotations
 
 import hmac
 import posixpath
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from jupyter_server.serverapp import ServerApp
-from tornado.web import HTTPError
-
-from ..connection import KERNEL_KEY_PREFIX, key_of_kernel, new_kernel_key
+from ..connection import kernel_id_in, key_of_kernel, new_kernel_key
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Who holds the key of a kernel.
+    """The holder of a kernel's key.
 
-    `notebook_directory` is relative to the server's root, empty for the root itself;
-    None for a kernel that runs no notebook. `running` says whether there is one.
+    Parameters
+    ----------
+    notebook_directory:
+        The directory of the kernel's notebook, relative to the server's root; empty for
+        the root itself, None for a kernel that runs no notebook.
+    running:
+        Whether the kernel still runs.
     """
 
     notebook_directory: str | None = None
@@ -25,38 +28,51 @@ class Kernel:
 
 
 class Kernels:
-    """Checks the keys of the kernels that `server` runs.
+    """Checks the keys of the kernels that a server runs.
 
-    Each kernel makes its own key of the one in the runtime file, see `connection`. The
-    one in the file is for no notebook; `directory`, if it is given, is what it opens.
+    Each kernel makes its own key from the one in the runtime file; see `connection`.
+
+    Parameters
+    ----------
+    is_running:
+        Whether the kernel with this id runs now.
+    notebook_of:
+        Finds the path of a kernel's notebook, relative to the server's root; None for a
+        kernel without a notebook.
+    directory:
+        The directory that the key in the runtime file itself opens, relative to the
+        server's root; None if it opens no directory.
     """
 
-    def __init__(self, server: ServerApp, directory: str | None = None) -> None:
-        self._server = server
+    def __init__(
+        self,
+        is_running: Callable[[str], bool],
+        notebook_of: Callable[[str], Awaitable[str | None]],
+        directory: str | None = None,
+    ) -> None:
+        self._is_running = is_running
+        self._notebook_of = notebook_of
         self._directory = directory
+        #: The key for the runtime file.
         self.key = new_kernel_key()
 
     async def check(self, text: str) -> Kernel | None:
-        """Whose key `text` is; None if it is not one of ours."""
-        if not text.startswith(KERNEL_KEY_PREFIX):
+        """The holder of the key `text`; None if it is no key of this server's kernels.
+
+        The notebook is looked up at each call: a user can move it while its kernel
+        runs.
+        """
+        kernel_id = kernel_id_in(text)
+        if kernel_id is None:
             return None
         if _same(text, self.key):
             return Kernel(self._directory)
-        kernel_id = text.removeprefix(KERNEL_KEY_PREFIX).rpartition("_")[0]
         if not _same(text, key_of_kernel(self.key, kernel_id)):
             return None
-        if kernel_id not in self._server.kernel_manager:
+        if not self._is_running(kernel_id):
             return Kernel(running=False)
-        return Kernel(await self._notebook_directory(kernel_id))
-
-    async def _notebook_directory(self, kernel_id: str) -> str | None:
-        # Asked each time, since notebooks are moved under running kernels.
-        sessions = self._server.session_manager
-        try:
-            session = await sessions.get_session(kernel_id=kernel_id)
-        except HTTPError:  # the kernel has no session
-            return None
-        return posixpath.dirname(str(session["path"]))
+        path = await self._notebook_of(kernel_id)
+        return Kernel(None if path is None else posixpath.dirname(path))
 
 
 def _same(text: str, expected: str) -> bool:

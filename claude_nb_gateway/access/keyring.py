@@ -1,4 +1,4 @@
-"""The scoped keys that requests come with."""
+"""Checks the scoped keys of requests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..store.records import KeyRecord
 from ..store.store import Store
 from . import keys
 
-# A revoked key stays good for at most so long, since the store is not asked again in
-# each request.
+# The time for which a key from the store is remembered, so that not every request asks
+# the store. For the same time a key stays valid after it is revoked.
 CACHE_SECONDS = 2.0
 MAX_CACHED = 1_000
 
@@ -28,7 +28,7 @@ class Keyring(LoggingConfigurable):
         self._cache: Cache[str, KeyRecord] = Cache(MAX_CACHED, CACHE_SECONDS)
 
     async def check(self, text: str) -> KeyRecord | str:
-        """The record of the key `text`, or why it is not good.
+        """The record of the key `text`, or the reason why it is not valid.
 
         Raises
         ------

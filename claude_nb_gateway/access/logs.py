@@ -1,4 +1,4 @@
-"""Keeps keys, and control characters that clients send, out of the server's log."""
+"""Keeps keys, and control characters from clients, out of the server's log."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from urllib.parse import unquote
 from ..connection import KERNEL_KEY_PREFIX
 from .keys import KEY_PREFIX
 
-# Of a key its id is kept, since that is what `key list` shows.
+# The id of a key stays in the log: `key list` shows it.
 _KEY = re.compile(
     rf"({KEY_PREFIX}[0-9a-f]{{12}}_|{KERNEL_KEY_PREFIX}(?:[0-9a-f-]{{36}}_)?)"
     r"[A-Za-z0-9_-]{32,}"
 )
-# Where a text was cut, a key may have been.
+# A key at the end of a text that was cut.
 _CUT_KEY = re.compile(rf"({KEY_PREFIX}|{KERNEL_KEY_PREFIX})[A-Za-z0-9_-]*\Z")
-# Neither has a place to begin within another match: the time is linear.
+# A match of these cannot begin within another match, so the time is linear.
 _PARAMETER = re.compile(r"[?&]([^?&=\s]*)=")
 _VALUE = re.compile(r"[^&\s)\"']+")
 _SECRET = re.compile("token|key|auth|secret|password", re.I)
 _HIDDEN = "[secret]"
 
-#: So much of each thing that is filled into a message is looked at, and logged.
+#: Maximum number of characters of each argument of a message; the rest is not logged.
 MOST_FILLED_IN = 2_000
-#: The same of a message, and of a traceback, that is whole already.
+#: The same for a whole message and for a traceback.
 MOST_WHOLE = 50_000
 _FORMATTER = logging.Formatter()
 
 
 class LogGuard(logging.Filter):
-    """Mends what a log handler is about to write.
+    """Mends the records that a log handler writes.
 
-    A handler that has it writes no key of ours, nothing that an address has as
-    ``token=``, and control characters as escapes. What is filled into a message, as
-    all that clients send is, stays on one line. Nothing is longer than is good for
-    who reads the log, and for the event loop, on which all this happens.
+    The handler then writes no key of the gateway and no value of a ``token=`` in a URL.
+    It writes control characters as escapes. Each argument of a message stays on one
+    line; all text from clients is such an argument. Long texts are cut, for the reader
+    of the log and for the event loop, on which all this happens.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mend `record`; it is always written."""
-        # What cannot be formatted is for the handler to report.
+        """Mend `record`; returns True, so that it is always written."""
+        # The handler itself reports a record that cannot be formatted.
         with contextlib.suppress(TypeError, ValueError, KeyError):
             record.msg, record.args = _mended(_message(record)), ()
         if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
@@ -54,7 +54,7 @@ class LogGuard(logging.Filter):
 
 
 class _Argument:
-    """What is filled into a message, mended when it is."""
+    """An argument of a message, mended when it is formatted."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -76,7 +76,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _guarded(value: Any) -> Any:
-    # Numbers have formats of their own.
+    # A message may have a number format for a number.
     return value if isinstance(value, int | float) else _Argument(value)
 
 
@@ -87,13 +87,13 @@ def _on_one_line(text: str) -> str:
 
 def _mended(text: str) -> str:
     text = _KEY.sub(rf"\1{_HIDDEN}", _escaped(_cut(text, MOST_WHOLE), spared="\n\t"))
-    # Jupyter tells its user a `?token=` to begin with, and hides those of clients,
-    # unless a client writes it as no program of ours does.
+    # At its start Jupyter tells its user a `?token=`, which must stay. Jupyter itself
+    # hides those in clients' requests, except if a client percent-encodes the name.
     return _without_secrets(text, lambda name: "%" in name)
 
 
 def _cut(text: str, most: int) -> str:
-    """`text`, or its beginning and how much more there is."""
+    """`text`, or its beginning and the number of characters that were cut."""
     if len(text) <= most:
         return text
     begun = _CUT_KEY.sub(rf"\1{_HIDDEN}", text[:most])
@@ -101,7 +101,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _without_secrets(text: str, looked_at: Callable[[str], bool]) -> str:
-    """`text` without what the parameters of addresses, if `looked_at`, keep secret."""
+    """`text` without the values of secret parameters in URLs, if `looked_at`."""
     parts, end = [], 0
     while (found := _PARAMETER.search(text, end)) is not None:
         parts.append(text[end : found.end()])
@@ -126,7 +126,7 @@ def _escaped(text: str, spared: str) -> str:
 
 
 def guard(log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
-    """Let whatever `log` is written by have a guard."""
+    """Add a `LogGuard` to every handler that writes the records of `log`."""
     logger = log.logger if isinstance(log, logging.LoggerAdapter) else log
     while logger is not None:
         for handler in logger.handlers:

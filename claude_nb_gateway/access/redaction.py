@@ -17,16 +17,17 @@ _IN_ADDRESS = re.compile(r"(://[^/@\s]*?:)[^/\s]*(@)|((?:password|passfile)=)[^&
 
 
 def hide_secrets_of_config() -> None:
-    """From now on no record of the log shows the secrets of a configuration.
+    """Hide from now on the secrets of a configuration in every log record.
 
-    Each application of traitlets logs its whole configuration, by a logger and a
-    handler of its own that it makes anew at times, so that no filter would stay.
+    Each application of traitlets logs its whole configuration. It makes its logger and
+    its handler anew at times, so a filter would not stay.
     """
     make = logging.getLogRecordFactory()
     if getattr(make, "hides_secrets", False):
         return
 
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        """A record without the secrets of a configuration."""
         record = make(*args, **kwargs)
         if isinstance(record.args, Config):
             record.args = (without_secrets(record.args),)
@@ -37,7 +38,7 @@ def hide_secrets_of_config() -> None:
 
 
 def without_secrets(value: Any, name: str = "") -> Any:
-    """`value` of the configuration `name` as it may be shown."""
+    """`value` of the option `name`, without secrets in it."""
     if isinstance(value, Mapping):
         return {key: without_secrets(each, str(key)) for key, each in value.items()}
     if _SECRET_NAME.search(name) and value:

@@ -1,4 +1,4 @@
-"""What each identity may do with what: the one table that decides it."""
+"""The one table that decides what each identity may do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Identity(StrEnum):
-    """As whom a request comes; the value is how messages name it."""
+    """The kinds of callers; the value is the name in messages."""
 
     SERVER = "the Jupyter server's own identity"
     KERNEL = "a kernel's key"
@@ -17,7 +17,7 @@ class Identity(StrEnum):
 
 
 class Resource(StrEnum):
-    """What a request is about."""
+    """The kinds of things that a request can be about."""
 
     CHAT = "a chat without a project"
     PROJECT = "a project"
@@ -26,7 +26,7 @@ class Resource(StrEnum):
 
 
 class Action(StrEnum):
-    """What a request wants to do with it."""
+    """What a request wants to do with a resource."""
 
     ASK = "ask the model in"
     READ = "list and read"
@@ -47,12 +47,12 @@ class Action(StrEnum):
 
 
 class Reach(StrEnum):
-    """Of which resources of its kind an identity may do something."""
+    """With which resources of a kind an identity may do something."""
 
     NONE = "no"
-    #: Those that it began itself.
+    #: Those that the caller began itself.
     OWN = "its own"
-    #: Those of the one directory it is for: of its project, or of its notebook.
+    #: Those of the one directory that the caller is for: its project's or notebook's.
     DIRECTORY = "its directory's"
     ALL = "yes"
 
@@ -66,7 +66,7 @@ _ORDER = (
 )
 _NO, _OWN, _DIR, _ALL = Reach.NONE, Reach.OWN, Reach.DIRECTORY, Reach.ALL
 
-# A terminal's sessions are nobody's own here, so what is `its own` spares them.
+# A session from a terminal belongs to no caller, so `its own` does not include it.
 _TABLE: dict[tuple[Resource, Action], tuple[Reach, Reach, Reach, Reach, Reach]] = {
     #                                             server kernel key  project keyless
     (Resource.CHAT, Action.ASK): (_ALL, _ALL, _ALL, _NO, _ALL),
@@ -93,19 +93,19 @@ _TABLE: dict[tuple[Resource, Action], tuple[Reach, Reach, Reach, Reach, Reach]] 
     (Resource.LONE_SESSION, Action.DELETE): (_OWN, _NO, _OWN, _NO, _OWN),
 }
 
-#: How far each identity reaches; what is not in it is not allowed.
+#: The reach of each identity. A combination that is missing is not allowed.
 RIGHTS: Mapping[tuple[Resource, Action], Mapping[Identity, Reach]] = {
     row: dict(zip(_ORDER, reaches, strict=True)) for row, reaches in _TABLE.items()
 }
 
 
 def reach(identity: Identity, resource: Resource, action: Action) -> Reach:
-    """Of which resources of this kind `identity` may do `action`."""
+    """The resources of this kind with which `identity` may do `action`."""
     return RIGHTS.get((resource, action), {}).get(identity, Reach.NONE)
 
 
 def as_table() -> Iterator[tuple[str, ...]]:
-    """The rows of the table in words, the heading first."""
+    """The rows of the table as texts, the heading first."""
     yield ("", *(str(identity) for identity in _ORDER))
     for (resource, action), reaches in RIGHTS.items():
         yield (f"{action} {resource}", *(str(reaches[who]) for who in _ORDER))

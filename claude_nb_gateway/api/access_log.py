@@ -1,4 +1,4 @@
-"""What is logged and counted of every request to the server, ours or not."""
+"""What is logged and counted for every request to the server, also to Jupyter."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from tornado.web import RequestHandler
 from ..errors import GatewayError
 from .errors import APIError
 
-#: Stands for whatever else a client puts where the method of a request is.
+#: Stands for every method that HTTP does not have.
 UNKNOWN_METHOD = "UNKNOWN"
 
 Log = Callable[[RequestHandler], None]
 
 
 def access_log(log: Log) -> Log:
-    """`log`, for requests with methods that there are, and errors on one line.
+    """`log`, but for known methods only, and with each error on one line.
 
-    Jupyter counts requests by method: each that a client makes up would be a line of
-    ``/metrics``, and its memory, for ever. Of an error it logs the headers and the
-    request, and Tornado the request and the error.
+    Jupyter counts requests by method. Each method that a client makes up would take a
+    line of ``/metrics``, and memory, for ever. For an error Jupyter logs the headers
+    and the request, and Tornado the request and the error again.
     """
     own = log.func if isinstance(log, functools.partial) else log
     keywords = log.keywords if isinstance(log, functools.partial) else {}
     is_jupyters = own is log_request
 
     def logged(handler: RequestHandler) -> None:
+        """Log the request of `handler`, with its error if there is one."""
         if handler.request.method not in handler.SUPPORTED_METHODS:
             handler.request.method = UNKNOWN_METHOD
         told = getattr(handler, "told_error", None)
@@ -45,7 +46,7 @@ def access_log(log: Log) -> Log:
 
 
 def description(error: APIError) -> str:
-    """What to log of an error: also what its client is not told."""
+    """The text to log for an error, with the details that its client is not told."""
     cause = error.__cause__
     if isinstance(cause, GatewayError) and cause.detail:
         return f"{type(cause).__name__}: {cause} {cause.detail}"
@@ -55,7 +56,7 @@ def description(error: APIError) -> str:
 def _log_told(handler: RequestHandler, told: APIError) -> None:
     request = handler.request
     who = ""
-    with contextlib.suppress(RuntimeError):  # Jupyter's, before anybody is let in
+    with contextlib.suppress(RuntimeError):  # raised before anybody is let in
         who = getattr(handler.current_user, "username", "")
     handler.log.warning(  # type: ignore[attr-defined]
         "%d %s %s (%s@%s) %.2fms: %s",

@@ -1,4 +1,4 @@
-"""Tells the Jupyter server that turns run, for who ends servers that do nothing."""
+"""Tells the Jupyter server that turns run, so that it is not ended as idle."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ EVERY_SECONDS = 5.0
 
 
 class Activity:
-    """Moves an entry of the server's `last_activity_times` while it `is_active`.
+    """Updates the server's last activity while turns run.
 
-    A request moves the server's last activity only when it has been answered, and a
-    turn may take longer than an idle server is given.
+    A request counts as activity only when it has been answered, and a turn may take
+    longer than the time after which an idle server is ended.
+
+    Parameters
+    ----------
+    times:
+        The server's `last_activity_times`.
+    is_active:
+        Whether a turn runs now.
+    every_seconds:
+        The time between two looks.
     """
 
     def __init__(
@@ -29,13 +38,13 @@ class Activity:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look now and then, on the running event loop."""
+        """Look now, and again and again on the running event loop."""
         if self._is_active():
             self._times["claude_gateway"] = datetime.now(UTC)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._every, self.start)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         if self._timer is not None:
             self._timer.cancel()

@@ -1,6 +1,7 @@
-"""What the APIs that answer a conversation share, streamed or whole.
+"""What all APIs that answer a conversation share, for streamed and whole answers.
 
-Each reads its requests to a `Reading` and writes the events of a turn by a `Writer`.
+Each API reads its request to a `Reading`, and a `Writer` of its own turns the events of
+the turn into its objects.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
-from urllib.parse import unquote
 
 import msgspec
 from tornado.iostream import StreamClosedError
@@ -46,14 +46,13 @@ from .base import (
 )
 from .bounds import check_values
 from .errors import api_error, error_of
+from .ids import project_named, session_named
 from .sse import EventStream
 
-PROJECT_HEADER = "X-Claude-Project"
-
-# What a larger request takes is felt by others, and worth a thread.
+# Work on a larger request would delay other requests, so a thread does it.
 LARGE_BYTES = 64 * 2**10
 
-# A header should stay short.
+# Maximum number of fields that a header names.
 MOST_NAMED = 50
 
 Request = TypeVar("Request")
@@ -61,50 +60,50 @@ Result = TypeVar("Result")
 
 Events = AsyncIterator[list[TurnEvent]]
 
-#: What a client can read of an answer.
+#: The events that give the client something to read.
 _WORDS = (Text, Thinking, CallStarted, CallArguments)
 
 
 class Writer(Protocol):
-    """How one API says what the events of a turn say."""
+    """Turns the events of a turn into the objects of one API."""
 
-    #: Whether each event of its streams bears its type as its name.
+    #: Whether each event of a stream has its type as its SSE name.
     names_events: bool
-    #: Whether its streams end with ``[DONE]``.
+    #: Whether a stream ends with ``[DONE]``.
     ends_with_done: bool
 
     def write(self, event: TurnEvent) -> Iterable[msgspec.Struct]:
-        """What `event` becomes in a stream, which may be nothing."""
+        """The objects for `event` in a stream, often one, maybe none."""
 
     def fail(self, error: ErrorBody) -> Iterable[msgspec.Struct]:
-        """What ends a stream that broke off."""
+        """The objects at the end of a stream that broke off."""
 
     def whole(self) -> msgspec.Struct:
-        """The answer in one piece, after the last event."""
+        """The whole answer, after the last event."""
 
 
 class Stream(Protocol):
-    """What takes events to a client, whatever they are framed in."""
+    """Sends the objects of a stream to the client, as SSE or on a WebSocket."""
 
-    #: Whether anything was written yet; until then an error can be a status.
+    #: Whether anything was written. Until then an error can be an HTTP status.
     started: bool
 
     async def send(self, events: Iterable[msgspec.Struct]) -> bool:
         """Write `events`; returns whether the client was too slow to take them."""
 
     async def done(self) -> None:
-        """Write what ends a stream."""
+        """Write the end of the stream."""
 
     def keep_alive(self) -> None:
-        """Write something now and then from now on: a process is sure to answer."""
+        """Write a comment from time to time from now on."""
 
     def close(self) -> None:
-        """Write nothing more on its own."""
+        """Stop those comments."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a request is to be answered."""
+    """Where a request is answered."""
 
     profile: Profile = CHAT
     project: Project | None = None
@@ -117,7 +116,7 @@ class Scope:
         return record is not None and bool(record.totals.turns or record.last_uuid)
 
     def hold(self, conversation: Conversation, principal: str) -> Conversation:
-        """`conversation` as it is to be asked here, by `principal`."""
+        """`conversation` with what this scope adds, asked by `principal`."""
         opening = replace(
             conversation.opening, profile=self.profile, principal=principal
         )
@@ -140,21 +139,21 @@ class Scope:
 class AnsweringHandler(GatewayHandler):
     """Base of the handlers that ask the model."""
 
-    #: Where the request is answered, once that is known.
+    #: Where the request is answered; known after `prepared`.
     answered_in = Scope()
-    #: Whether the request is so large that others would feel what it takes.
+    #: Whether work on the request would delay other requests.
     is_large = False
 
     async def compute(self, function: Callable[..., Result], *args: Any) -> Result:
-        """What `function`, which is pure, gives for `args`.
+        """The result of `function`, which must be pure, for `args`.
 
-        For a large request it runs beside the event loop, which goes on meanwhile.
+        For a large request it runs in a thread, and the event loop continues.
         """
         if not self.is_large:
             return function(*args)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self.gateway.large_requests, partial(function, *args)
+            self.services.large_requests, partial(function, *args)
         )
 
     async def decoded(
@@ -169,30 +168,26 @@ class AnsweringHandler(GatewayHandler):
     async def scope(
         self, project_id: str | None = None, session_id: str | None = None
     ) -> Scope:
-        """Where the request is to be answered: what its body, headers and path say.
+        """Where the request is answered, by its body, its headers and its path.
 
         Raises
         ------
         InvalidRequest
-            They name several projects or sessions.
+            They name different projects or sessions.
         ProjectNotFound, SessionNotFound, NotAllowed, StoreUnavailable
         """
-        headers = self.request.headers
-        session_id = _the_one(
-            "session_id", session_id, headers.get(SESSION_HEADER) or None
-        )
-        in_header = unquote(headers.get(PROJECT_HEADER, "")) or None
-        named = _the_one("project_id", project_id, in_header, self.project_in_path)
+        session_id = session_named(self.request, session_id)
+        named = project_named(self.request, project_id, self.project_in_path)
         session, project = None, None
         if session_id is not None:
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             session, project = await sessions.resolve(self.caller, session_id)
         entered = await self._entered(named, project, session)
         if entered is None:
             if session is None:
                 self.caller.require(Resource.CHAT, Action.ASK)
             return Scope(session=session)
-        profile = await self.gateway.projects.profile(entered, self.caller)
+        profile = await self.services.projects.profile(entered, self.caller)
         return Scope(profile, entered.project, session)
 
     async def _entered(
@@ -201,7 +196,7 @@ class AnsweringHandler(GatewayHandler):
         project: Project | None,
         session: SessionRecord | None,
     ) -> ResolvedProject | None:
-        projects = self.gateway.projects
+        projects = self.services.projects
         if named is None:
             if project is None:
                 return None
@@ -215,28 +210,28 @@ class AnsweringHandler(GatewayHandler):
         return entered
 
     def tell(self, name: str, value: str) -> None:
-        """Tell the client, in a header of the answer where it has headers."""
+        """Tell the client something, in a header if the answer has headers."""
         self.set_header(name, value)
 
     def waited_seconds(self) -> float:
-        """For how long the client has waited by now."""
+        """How long the client has waited so far."""
         return self.request.request_time()
 
     async def end_stream(self, stream: Stream, writer: Writer) -> None:
-        """Say that all events are sent."""
+        """End the stream: all events are sent."""
         if writer.ends_with_done:
             await stream.done()
         self.finish(set_content_type="text/event-stream")
 
     def report_ignored(self, names: Sequence[str]) -> None:
-        """Say which fields of the request change nothing.
+        """Tell the client which fields of the request have no effect.
 
         Raises
         ------
         InvalidRequest
-            There are some, and the server is strict about it.
+            There are some, and `strict_parameters` is set.
         """
-        if names and self.gateway.strict_parameters:
+        if names and self.services.strict_parameters:
             raise InvalidRequest(
                 f"`{names[0]}`: It would have no effect, and this gateway is set to "
                 "refuse that (GatewayApp.strict_parameters): leave it out.",
@@ -247,7 +242,7 @@ class AnsweringHandler(GatewayHandler):
             self.tell(IGNORED_HEADER, ", ".join(names))
 
     def _report_left_out(self, fields: Sequence[str]) -> None:
-        """Say what of the schemas the model could not be asked for."""
+        """Tell the client which keywords of its schemas the CLI does not get."""
         shown = list(dict.fromkeys(fields))
         if len(shown) > MOST_NAMED:
             shown[MOST_NAMED:] = ["..."]
@@ -260,28 +255,29 @@ class AnsweringHandler(GatewayHandler):
         project_id: str | None = None,
         session_id: str | None = None,
     ) -> Conversation:
-        """What `reading` asks, here and of the caller; the body names project and
-        session.
+        """The conversation of `reading` with the scope and the caller of the request.
+
+        `project_id` and `session_id` are those that the body names.
 
         Raises
         ------
         InvalidRequest
-            An image cannot be had, a schema is none, or see `scope`.
+            An image cannot be fetched, a schema is not valid, or see `scope`.
         """
         scope = await self.scope(project_id, session_id)
         self.answered_in = scope
-        await self.gateway.images.fetch_all(reading.images)
+        await self.services.images.fetch_all(reading.images)
         conversation = scope.hold(reading.conversation, self.principal)
-        await self.compute(conversation.digests)  # which keeps them
+        await self.compute(conversation.digests)  # the conversation keeps them
         for path, schema in reading.schemas:
-            await self.gateway.schemas.check_schema(schema, path)
+            await self.services.schemas.check_schema(schema, path)
         self._report_left_out(conversation.left_out)
         return conversation
 
     async def answer(
         self, conversation: Conversation, writer: Writer, *, stream: bool
     ) -> None:
-        """Ask, and finish the response with the answer."""
+        """Ask the question, and finish the HTTP response with the answer."""
         if not stream:
             await self.fill(writer, conversation)
             self.send_json(writer.whole())
@@ -290,7 +286,7 @@ class AnsweringHandler(GatewayHandler):
             await self._stream(events, writer)
 
     async def fill(self, writer: Writer, conversation: Conversation) -> None:
-        """Ask, and let `writer` have the whole answer."""
+        """Ask the question, and give `writer` the whole answer."""
         async with aclosing(self.events(conversation, streamed=False)) as events:  # type: ignore[type-var]
             async for batch in events:
                 for event in batch:
@@ -300,12 +296,12 @@ class AnsweringHandler(GatewayHandler):
         """The events of the turn that answers `conversation`, in batches."""
         begun = False
         scope = self.answered_in
-        recorder = self.gateway.sessions.usage.recorder(
+        recorder = self.services.sessions.usage.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
         reader = TurnReader(conversation, streamed=streamed)
-        mismatch = self.gateway.schemas.mismatch
-        batches = answer(self.gateway.manager, conversation, recorder, mismatch)
+        mismatch = self.services.schemas.mismatch
+        batches = answer(self.services.manager, conversation, recorder, mismatch)
         async with aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
                 events = [event for message in batch for event in reader.feed(message)]
@@ -325,7 +321,7 @@ class AnsweringHandler(GatewayHandler):
             self.tell(SESSION_HEADER, event.session_id)
 
     def error_midway(self, error: Exception) -> ErrorBody:
-        """What to tell the client of an `error` after the status went out."""
+        """The error object for an `error` after the status was sent."""
         self.failed_midway = True
         if isinstance(error, GatewayError):
             self.log.warning("mid-stream: %s %s", error, error.detail)
@@ -334,12 +330,12 @@ class AnsweringHandler(GatewayHandler):
         return error_of(error, 500)
 
     def event_stream(self, writer: Writer) -> Stream:
-        """What takes an answer in the words of `writer` to the client."""
+        """The stream that sends what `writer` makes."""
         return EventStream(
             self,
-            self.gateway.keepalive_seconds,
+            self.services.keepalive_seconds,
             writer.names_events,
-            reader_timeout_seconds=self.gateway.reader_timeout_seconds,
+            reader_timeout_seconds=self.services.reader_timeout_seconds,
         )
 
     async def _stream(self, events: Events, writer: Writer) -> None:
@@ -347,13 +343,13 @@ class AnsweringHandler(GatewayHandler):
         try:
             behind = False
             async for batch in events:
-                # Now a process is sure to answer: no more 429.
+                # From here on a process answers, so there is no 429 any more.
                 stream.keep_alive()
                 now = merged(batch) if behind else batch
                 frames = [frame for event in now for frame in writer.write(event)]
                 behind = await stream.send(frames)
         except StreamClosedError:
-            raise  # there is nobody to tell
+            raise  # the client is gone
         except Exception as error:
             if not stream.started or self.client_gone:
                 raise
@@ -361,17 +357,6 @@ class AnsweringHandler(GatewayHandler):
         finally:
             stream.close()
         await self.end_stream(stream, writer)
-
-
-def _the_one(field: str, *named: str | None) -> str | None:
-    """What is named, if it is the same wherever it is."""
-    different = {name for name in named if name}
-    if len(different) > 1:
-        raise InvalidRequest(
-            f"`{field}`: the body, the headers and the path name different ones.",
-            param=field,
-        )
-    return different.pop() if different else None
 
 
 def _prompt(conversation: Conversation) -> str:

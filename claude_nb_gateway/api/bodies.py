@@ -1,4 +1,4 @@
-"""The bodies of requests: taken in only from who may ask, and so much in all."""
+"""The bodies of requests: read only from callers who may ask, and limited in total."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from traitlets.config import LoggingConfigurable
 
 from .errors import APIError
 
-# The body of a request that is refused is read all the same, and thrown away: its
-# client would otherwise be cut off while it sends, and never see the answer.
+# The body of a refused request is read too, and thrown away. Otherwise its client would
+# be cut off while it sends, and would never see the answer.
 MOST_THROWN_AWAY_BYTES = 512 * 2**20
 
 
 class Bodies(LoggingConfigurable):
-    """How much of bodies is held now by all requests together."""
+    """The size of the bodies that all requests together hold now."""
 
     max_bytes = Integer(
         256 * 2**20,
         config=True,
-        help="""So much the bodies of all requests that are being answered may have
-        together; what is more is refused.""",
+        help="""Maximum size of the bodies of all requests that are being answered,
+        together. A request that would exceed it is refused.""",
     )
     timeout_seconds = Float(
         120.0,
         config=True,
-        help="A request whose body takes longer to arrive is hung up on.",
+        help="""Maximum time for the body of a request to arrive. After it the
+        connection is closed.""",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -41,7 +42,7 @@ class Bodies(LoggingConfigurable):
 
 
 class HeldBody:
-    """What one request holds of `bodies`, until it is released."""
+    """The body that one request holds, counted in `bodies` until it is released."""
 
     def __init__(self, bodies: Bodies) -> None:
         self.size_bytes = 0
@@ -49,7 +50,7 @@ class HeldBody:
         self._chunks: list[bytes] = []
 
     def add(self, chunk: bytes) -> bool:
-        """Keep `chunk` too; returns whether there was room for it."""
+        """Keep `chunk` too; returns False, and keeps nothing, if there is no room."""
         if self._bodies.held_bytes + len(chunk) > self._bodies.max_bytes:
             return False
         self._bodies.held_bytes += len(chunk)
@@ -58,13 +59,13 @@ class HeldBody:
         return True
 
     def take(self) -> bytes:
-        """The whole body; it still counts."""
+        """The whole body. It stays counted."""
         whole = b"".join(self._chunks)
         self._chunks.clear()
         return whole
 
     def release(self) -> None:
-        """Hold nothing any more; may be called again."""
+        """Hold nothing any more; it may be called again."""
         self._bodies.held_bytes -= self.size_bytes
         self.size_bytes = 0
         self._chunks.clear()
@@ -72,14 +73,14 @@ class HeldBody:
 
 @stream_request_body
 class BodyHandler(APIHandler):
-    """Lets a request in by its headers, and reads its body only then.
+    """Admits a request by its headers, and only then reads its body.
 
     The body counts as held until the request is answered.
     """
 
-    #: What the request holds of the bodies of all.
+    #: The body that the request holds.
     held: HeldBody
-    #: So large a body may be at most, whatever the server is set to.
+    #: Maximum size of a body here, whatever the server is set to; None for no limit.
     most_body_bytes: int | None = None
     _bodies: Bodies
     _refusal: HTTPError | None = None
@@ -87,7 +88,7 @@ class BodyHandler(APIHandler):
     _body_is_read = False
 
     def bound_body(self, bodies: Bodies, most_bytes: int) -> None:
-        """Say how large the body may be; before `prepare`."""
+        """Set the limits of the body; to be called before `prepare`."""
         self._bodies = bodies
         self.held = HeldBody(bodies)
         own = self.most_body_bytes
@@ -97,16 +98,16 @@ class BodyHandler(APIHandler):
         connection.set_body_timeout(bodies.timeout_seconds)
 
     def keep_body(self) -> HeldBody:
-        """What the request holds, for who releases it later than its answer."""
+        """The held body; the caller releases it, later than the answer."""
         held, self.held = self.held, HeldBody(self._bodies)
         return held
 
     async def admit(self) -> None:
-        """Let the caller in, or raise HTTPError; the body is not there yet."""
+        """Let the caller in, or raise HTTPError. The body has not been read yet."""
         await super().prepare()
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """Admit the request, or refuse it as soon as its body is out of the way."""
+        """Admit the request, or refuse it as soon as its body has been read."""
         try:
             announced = self.request.headers.get("Content-Length", "0")
             if announced.isdecimal() and int(announced) > self._most_bytes:
@@ -114,14 +115,14 @@ class BodyHandler(APIHandler):
             await self.admit()
         except HTTPError as error:
             if self.request.headers.get("Expect"):
-                raise  # its client sends no body before it is asked to
+                raise  # the client sends its body only when it is asked to
             self._refusal = error
         name = (self.request.method or "").lower()
         method = functools.partial(self._with_body, getattr(self, name))
         setattr(self, name, method)
 
     def data_received(self, chunk: bytes) -> None:
-        """Keep a part of the body, if somebody who may ask sends it."""
+        """Keep a part of the body, if the caller was let in."""
         if self._refusal is not None or not self.current_user:
             return
         if self.held.size_bytes + len(chunk) > self._most_bytes:
@@ -137,20 +138,21 @@ class BodyHandler(APIHandler):
             self.held.release()
 
     def flush(self, include_footers: bool = False) -> Future[None]:
-        """Say in the headers that the connection ends, where it will."""
+        """Announce in the headers that the connection closes, if it will."""
         if not self._headers_written and not self._body_is_read:
-            # Tornado hangs up after an answer that comes before the whole request,
-            # and a client that did not know would send its next one into the void.
+            # Tornado closes the connection after an answer that is sent before the
+            # whole request was read. A client that did not know it would send its next
+            # request in vain.
             self.set_header("Connection", "close")
         return super().flush(include_footers)
 
     def on_finish(self) -> None:
-        """Count the body no longer."""
+        """Release the body: the request is answered."""
         super().on_finish()
         self.held.release()
 
     def on_connection_close(self) -> None:
-        """Count what came of the body no longer."""
+        """Release the part of the body that had arrived."""
         super().on_connection_close()
         self.held.release()
 

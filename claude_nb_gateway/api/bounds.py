@@ -1,26 +1,26 @@
-"""What of a request costs too much, seen before it is read. Pure."""
+"""Refuses bodies that would take too long to decode. Pure."""
 
 from __future__ import annotations
 
 from ..errors import InvalidRequest
 
-#: So many objects, arrays and members of them may be in a body. Text and base64 do
-#: not count, however long: this is some 40,000 messages.
+#: Maximum number of objects, arrays and members of them in a body. Some 40,000 messages
+#: have so many. The length of text and base64 does not count.
 MOST_VALUES = 150_000
 
-# A value takes two bytes at least.
+# A value takes at least two bytes.
 _SMALL_BYTES = 2 * MOST_VALUES
 
 
 def check_values(body: bytes) -> None:
-    """Raise InvalidRequest where `body`, which should be JSON, has too many values.
+    """Raise InvalidRequest if `body`, which should be JSON, has too many values.
 
-    To read it takes the longer the more there are, and nobody else is answered
-    meanwhile. To count them takes some milliseconds.
+    The time to decode a body grows with the number of its values, and nobody else is
+    answered meanwhile. Counting them takes some milliseconds.
     """
     if len(body) <= _SMALL_BYTES:
         return
-    # Without what is escaped, each quotation mark begins or ends a text.
+    # Without escaped characters, each quotation mark begins or ends a text.
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if bare.count(b'"') <= 4 * MOST_VALUES:
         outside = b"".join(bare.split(b'"')[::2])

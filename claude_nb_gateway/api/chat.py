@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..wire.chat.events import ChatWriter
 from ..wire.chat.request import decode_request, fields_without_effect, read_request
 from .answering import AnsweringHandler
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 
 
 class ChatCompletionsHandler(AnsweringHandler):
-    """Answers a conversation, streamed or whole, from the same chunks."""
+    """Answers a conversation, streamed or whole."""
 
     endpoint = "chat.completions"
 

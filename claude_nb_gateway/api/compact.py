@@ -1,4 +1,4 @@
-"""`/v1/responses/compact`: make a conversation short."""
+"""`/v1/responses/compact`: replace a conversation by a summary."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ..wire.responses.request import Item
 from ..wire.responses.tools import read_tools
 from ..wire.responses.types import OutputMessage, ResponseRequest, ResponseUsage
 from .answering import Scope
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 from .responses import ResponsesHandler
 
 
 class CompactHandler(ResponsesHandler):
-    """A summary of the model's, in an item that stands for the conversation.
+    """Makes an item with the model's summary, which stands for the conversation.
 
-    What system and developer messages order stays as it is.
+    System and developer messages stay as they are.
     """
 
     @allowed_to("execute")
     async def post(self) -> None:
-        """Make the conversation in the body short."""
+        """Summarize the conversation in the body."""
         with self.only_for_its_reader(), http_errors():
             request = await self.decoded(decode_compact_request)
             self.report_ignored(COMPACT.sent_without_effect(request))
@@ -43,7 +43,7 @@ class CompactHandler(ResponsesHandler):
     async def scope(
         self, project_id: str | None = None, session_id: str | None = None
     ) -> Scope:
-        """Nowhere, for who may work where the request says: a summary uses no tools."""
+        """No project: a summary uses no tools. The caller's rights are checked."""
         await super().scope(project_id, session_id)
         return Scope()
 
@@ -59,7 +59,7 @@ class CompactHandler(ResponsesHandler):
         kept_before, before = await self.compute(divided, before)
         kept, items = await self.compute(divided, items)
         summary, usage = await self._summary(asked, before, items)
-        sealed = await self.gateway.compactions.seal(self.principal, summary)
+        sealed = await self.services.compactions.seal(self.principal, summary)
         return CompactedResponse(
             id=f"resp_{uuid.uuid4().hex}",
             created_at=int(time.time()),

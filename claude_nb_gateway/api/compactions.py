@@ -1,4 +1,4 @@
-"""Summaries that clients keep for us: sealed, so that nobody changes them."""
+"""Summaries that clients keep for the gateway, sealed so that nobody changes them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class _Summary(msgspec.Struct):
 
 
 class Compactions(LoggingConfigurable):
-    """Seals summaries, and opens them again for whom they were made.
+    """Seals summaries, and opens them for the principal they were made for.
 
-    What a `compaction` item needs is in it, so it outlives the process.
+    A `compaction` item contains the whole summary, so it outlives the process.
     """
 
     secret_file = Unicode(
         "",
         config=True,
-        help="""The file of the key that seals `compaction` items, made if there is
-        none; if empty, one in Jupyter's data directory. Servers that are to read each
-        other's items share it.""",
+        help="""File with the key that seals `compaction` items. It is made if it does
+        not exist. By default it is in Jupyter's data directory. Servers that must read
+        each other's items share one file.""",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class Compactions(LoggingConfigurable):
         self._reading = asyncio.Lock()
 
     async def seal(self, principal: str, summary: str) -> str:
-        """`summary` as only this gateway can read it, for `principal`."""
+        """`summary`, encrypted for `principal`: only this gateway can read it."""
         key = await self._fernet()
         data = msgspec.json.encode(_Summary(principal, summary))
         return (await asyncio.to_thread(key.encrypt, data)).decode()
@@ -54,14 +54,17 @@ class Compactions(LoggingConfigurable):
     async def opened(
         self, items: Sequence[Item], principal: str, path: str
     ) -> list[Item]:
-        """`items` with the summaries in the place of `compaction` items.
+        """`items`, each `compaction` item replaced by its summary.
 
-        Errors are about `path`, in which ``{}`` stands for the place of an item.
+        Parameters
+        ----------
+        path:
+            The name of an item in errors; ``{}`` stands for its index.
 
         Raises
         ------
         InvalidRequest
-            An item was not made here for `principal`, or was changed.
+            An item was made elsewhere or for another principal, or was changed.
         """
         opened = list(items)
         for index, item in enumerate(items):
@@ -111,15 +114,15 @@ class Compactions(LoggingConfigurable):
 def _can_be_sealed(content: Any) -> TypeGuard[str]:
     if not isinstance(content, str) or len(content) > MOST_CONTENT:
         return False
-    return content.isascii()  # other text is an error that Fernet does not catch
+    return content.isascii()  # Fernet raises another error for other text
 
 
 def _key_in(path: Path) -> bytes:
-    """The key in `path`, made if there is none; of several makers one wins."""
+    """The key in `path`. It is made if there is none; of several makers one wins."""
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes().strip()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # for its user alone
+    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # only its user can read it
     try:
         with open(descriptor, "wb") as file:
             file.write(Fernet.generate_key())

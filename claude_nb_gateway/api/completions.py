@@ -1,4 +1,4 @@
-"""`POST /v1/completions`, for clients that know nothing newer."""
+"""`POST /v1/completions`, for older clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..wire.chat.completions import (
     read_completion_request,
 )
 from .answering import AnsweringHandler
-from .base import allowed_to
+from .auth import allowed_to
 from .errors import http_errors
 
 

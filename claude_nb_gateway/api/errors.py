@@ -1,4 +1,4 @@
-"""Which HTTP status and OpenAI error object each of our errors becomes."""
+"""The HTTP status and OpenAI error object of each of the gateway's errors."""
 
 from __future__ import annotations
 
@@ -37,22 +37,32 @@ TYPES = {
     429: "rate_limit_error",
 }
 
-# Where the status of the model's API is not what a client should act upon.
+# The status for a client where it must not act on the status of the model's API.
 STATUS_FOR_UPSTREAM = {500: 502, 529: 503}
 
-# Codes by which OpenAI's clients decide; the last is Codex's.
+# Codes that OpenAI's clients act on. Only Codex knows the last one.
 UPSTREAM_CODES = {
     413: "request_too_large",
     429: "rate_limit_exceeded",
     529: "server_is_overloaded",
 }
 
-#: A client that has no better hint waits so long before it tries again.
+#: The time after which a client may try again, if nothing better is known.
 RETRY_AFTER_SECONDS = {429: 5, 503: 5}
 
 
 class APIError(HTTPError):
-    """An error on its way to the client, with OpenAI's error object."""
+    """An error for the client, with OpenAI's error object.
+
+    Parameters
+    ----------
+    param:
+        The field that the error is about.
+    code:
+        OpenAI's name of the error.
+    retry_after_seconds:
+        The time after which the client may try again.
+    """
 
     def __init__(
         self,
@@ -76,13 +86,13 @@ def error_type(status: int) -> str:
 
 
 def api_error(error: GatewayError) -> APIError:
-    """The HTTP form of one of our errors."""
+    """The HTTP form of one of the gateway's errors."""
     message = error.message
     if isinstance(error, InvalidRequest):
         missing = isinstance(
             error, ModelNotFound | ResponseNotFound | ProjectNotFound | SessionNotFound
         )
-        # A field that refers to what is not there is a mistake in the request.
+        # A field that names a missing response is a mistake in the request.
         if isinstance(error, ResponseNotFound) and error.param is not None:
             missing = False
         status = 404 if missing else 400
@@ -101,7 +111,7 @@ def api_error(error: GatewayError) -> APIError:
     if isinstance(error, ConstraintUnmet):
         return APIError(502, message, code="constraint_unmet")
     if isinstance(error, QuotaExceeded):
-        # As OpenAI has it, though trying again does not help.
+        # OpenAI answers so, although trying again does not help.
         return APIError(429, message, code="insufficient_quota")
     if isinstance(error, UpstreamError):
         status = error.status or 502
@@ -122,7 +132,7 @@ def api_error(error: GatewayError) -> APIError:
 
 @contextlib.contextmanager
 def http_errors() -> Iterator[None]:
-    """Turn our errors into their HTTP form."""
+    """Raise the HTTP form of the gateway's errors that the body raises."""
     try:
         yield
     except GatewayError as error:

@@ -1,8 +1,8 @@
-"""Keeps pages of a browser away from a gateway that asks for no key.
+"""Keeps web pages in the user's browser away from a gateway that asks for no key.
 
-Without a key the loopback address alone keeps others out, so a page in the user's
-browser must get no way in: neither by a host name that was rebound to this address,
-nor across origins, nor as a plain form.
+Without a key only the loopback address keeps others out, and a page in the user's
+browser can reach that address. It must not get in: not by a host name that was rebound
+to the address, not from another origin, and not as a plain form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def refuse_foreign_callers(
 ) -> None:
     """Raise APIError unless `request` comes from a program of this machine.
 
-    `local_names` are the host names that stand for this machine.
+    `local_names` are the host names of this machine.
     """
     host = urlsplit(f"//{request.host}").hostname or ""
     if not _is_local(host, local_names):

@@ -1,4 +1,4 @@
-"""`GET /health` of the gateway alone, for probes."""
+"""`GET /health`, for probes; only the gateway alone has it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from tornado.web import RequestHandler
 
 
 class HealthHandler(RequestHandler):
-    """Says that the server answers, to anybody and under any name; and no more."""
+    """Says that the server answers, to everybody and under any host name."""
 
     @allow_unauthenticated
     def get(self) -> None:
-        """Answer; whether the model does too is not asked."""
+        """Say that the server answers. The model is not asked."""
         self.set_header("Cache-Control", "no-store")
         self.finish({"status": "ok"})
 

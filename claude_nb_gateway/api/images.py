@@ -1,4 +1,4 @@
-"""Remote images of requests: fetched if the server is set to, from public hosts."""
+"""Fetches remote images of requests from public hosts, if the server is set to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NotPublic(OSError):
     """A host that is not on the public internet."""
 
 
-# Addresses of IPv4 hosts behind a translator (RFC 6052).
+# IPv6 addresses that stand for IPv4 hosts behind a translator (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -41,14 +41,14 @@ def is_public(address: str) -> bool:
 
 
 class PublicResolver(Resolver):
-    """Resolves names to addresses of which `allowed` holds.
+    """Resolves names to addresses for which `allowed` is true.
 
-    The client connects to just what it gives, at each redirect as well, so that a
-    name which means something else a moment later is of no use.
+    The HTTP client connects to exactly these addresses, also after a redirect. So a
+    name that resolves differently a moment later does not help an attacker.
     """
 
     def initialize(self, allowed: Callable[[str], bool] = is_public) -> None:
-        """Keep the test."""
+        """Keep the function that checks addresses."""
         self._allowed = allowed
 
     async def resolve(
@@ -65,28 +65,28 @@ class PublicResolver(Resolver):
 
 
 class ImageFetcher(LoggingConfigurable):
-    """Replaces the remote images of a request by their content.
+    """Fetches the remote images of a request.
 
     Parameters
     ----------
     allowed:
-        Says of an IP address whether it may be asked.
+        Says whether an IP address may be connected to.
     """
 
     enabled = Bool(
         False,
         config=True,
-        help="""Fetch the images that requests name by http(s) URL, from hosts on the
-        public internet only. Otherwise such requests are refused.""",
+        help="""Whether images that requests name by http(s) URL are fetched, from hosts
+        on the public internet only. Otherwise such requests are refused.""",
     )
     timeout_seconds = Float(
-        10.0, config=True, help="How long fetching one image may take."
+        10.0, config=True, help="Maximum time for fetching one image."
     )
     total_timeout_seconds = Float(
         60.0,
         config=True,
-        help="""How long fetching all images of a request may take, with the wait for
-        those of others.""",
+        help="""Maximum time for fetching all images of a request, including the wait
+        for the images of other requests.""",
     )
 
     def __init__(
@@ -97,13 +97,13 @@ class ImageFetcher(LoggingConfigurable):
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def fetch_all(self, images: Sequence[RemoteImage]) -> None:
-        """Put the images themselves in the place of their addresses.
+        """Replace the addresses of `images` by the images.
 
         Raises
         ------
         InvalidRequest
-            There are some and that is not enabled, or one cannot be had; `param` names
-            the field.
+            Fetching is not enabled, or an image cannot be fetched; `param` names the
+            field.
         """
         if not images:
             return
@@ -146,7 +146,7 @@ class ImageFetcher(LoggingConfigurable):
                     decompress_response=False,
                 )
         except (HTTPClientError, OSError, ValueError, UnicodeError) as error:
-            # What exactly went wrong could tell of hosts that the client cannot see.
+            # The exact error could tell the client about hosts that it cannot see.
             self.log.info("image not fetched: %s", error)
             raise _refusal(
                 image.path, "cannot be fetched from a public address"

@@ -1,7 +1,7 @@
-"""Headers that say what the account of the CLI may still use.
+"""Headers that tell how much of its limits the CLI's account has used.
 
-Claude Code tells the share used of a subscription's windows, not the requests or tokens
-left, so these are the headers of Anthropic's API and not OpenAI's.
+Claude Code tells the used share of a subscription's windows, not the number of requests
+or tokens that are left. So these are the headers of Anthropic's API, not OpenAI's.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from ..claude_code.protocol import RateLimits
 
 PREFIX = "Anthropic-RateLimit-Unified"
 
-#: The names that Anthropic's API has for the CLI's windows.
+#: The names of the CLI's windows in Anthropic's API.
 WINDOWS = {"five_hour": "5h", "seven_day": "7d"}
 
 
 def limit_headers(limits: RateLimits | None) -> Iterator[tuple[str, str]]:
-    """Names and values; none while nothing is known."""
+    """Names and values of the headers; none if `limits` are not known."""
     if limits is None:
         return
     yield f"{PREFIX}-Status", limits.status

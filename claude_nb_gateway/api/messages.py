@@ -14,21 +14,22 @@ from ..wire.messages.request import (
 )
 from ..wire.messages.types import TokenCount
 from .answering import AnsweringHandler
-from .base import REQUEST_ID_HEADER, allowed_to
+from .auth import allowed_to
+from .base import REQUEST_ID_HEADER
 from .errors import error_of, http_errors
 
 
 class AnthropicHandler(AnsweringHandler):
-    """Base of the handlers whose errors have Anthropic's shape."""
+    """Base of the handlers with errors in Anthropic's shape."""
 
     def set_default_headers(self) -> None:
-        """Name the request as Anthropic's clients look for it too."""
+        """Send the request id also in the header that Anthropic's clients read."""
         super().set_default_headers()
         self.set_header("Request-Id", self.request_id)
 
     @property
     def request_id(self) -> str:
-        """The name of the request."""
+        """The id of the request."""
         return str(self._headers[REQUEST_ID_HEADER])
 
     def send_error_body(self, exception: BaseException | None, status: int) -> None:
@@ -61,7 +62,7 @@ class MessagesHandler(AnthropicHandler):
 
 
 class CountTokensHandler(AnthropicHandler):
-    """Counts, as Claude Code estimates it, without asking the model."""
+    """Estimates tokens as Claude Code does; the model is not asked."""
 
     endpoint = "messages.count_tokens"
 
@@ -75,5 +76,5 @@ class CountTokensHandler(AnthropicHandler):
             self.report_ignored([*ignored, *tools_left_out(request)])
             reading = await self.compute(read_request, request)
             conversation = await self.prepared(reading)
-            counted = await count_tokens(self.gateway.manager, conversation)
+            counted = await count_tokens(self.services.manager, conversation)
             self.send_json(TokenCount(counted))

@@ -7,17 +7,19 @@ import re
 
 from ..wire.chat.types import Model, ModelList
 from ..wire.messages.types import ModelInfo, ModelInfoList
-from .base import GatewayHandler, allowed_to
+from .auth import allowed_to
+from .base import GatewayHandler
 from .errors import http_errors
+from .pages import list_of
 
-#: What Anthropic's clients send with every request.
+#: The header by which requests of Anthropic's clients are known.
 ANTHROPIC_HEADER = "Anthropic-Version"
 
 _DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)$")
 
 
 def model_object(name: str) -> Model:
-    """The model `name` as OpenAI lists it, dated where its id says the date."""
+    """The model `name` as OpenAI lists it; 1970 if its name contains no date."""
     match = _DATE.search(name)
     if match is None:
         return Model(id=name, created=0)
@@ -27,7 +29,7 @@ def model_object(name: str) -> Model:
 
 
 def model_info(name: str) -> ModelInfo:
-    """The model `name` as Anthropic lists it; 1970 where its date is not known."""
+    """The model `name` as Anthropic lists it; 1970 if its name contains no date."""
     created = datetime.datetime.fromtimestamp(model_object(name).created, datetime.UTC)
     return ModelInfo(
         id=name, display_name=name, created_at=created.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -39,15 +41,13 @@ class ModelsHandler(GatewayHandler):
 
     @allowed_to("read")
     async def get(self) -> None:
-        """List every name that a request may use as `model`."""
+        """List all values that `model` may have in a request."""
         with http_errors():
             await self.check_project_in_path()
-            catalog = await self.gateway.manager.catalog()
+            catalog = await self.services.manager.catalog()
             if ANTHROPIC_HEADER in self.request.headers:
                 infos = [model_info(name) for name in catalog.ids]
-                first, last = (infos[0].id, infos[-1].id) if infos else (None, None)
-                answer = ModelInfoList(data=infos, first_id=first, last_id=last)
-                self.send_json(answer)
+                self.send_json(list_of(ModelInfoList, infos))
                 return
             self.send_json(ModelList(data=[model_object(name) for name in catalog.ids]))
 
@@ -59,10 +59,10 @@ class ModelHandler(GatewayHandler):
 
     @allowed_to("read")
     async def get(self, name: str) -> None:
-        """Describe the model `name`, or 404."""
+        """Describe the model `name`; 404 if there is none."""
         with http_errors():
             await self.check_project_in_path()
-            catalog = await self.gateway.manager.catalog()
+            catalog = await self.services.manager.catalog()
             catalog.resolve(name)
             anthropic = ANTHROPIC_HEADER in self.request.headers
             self.send_json(model_info(name) if anthropic else model_object(name))

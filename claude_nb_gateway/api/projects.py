@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..access.rights import Action, Resource
 from ..errors import InvalidRequest
 from ..store.records import Project
-from .base import ResourceHandler, allowed_to
+from .auth import allowed_to
+from .base import ResourceHandler
 from .errors import APIError, http_errors
+from .pages import check_query, list_of, page_asked_of
 from .resources import (
     CREATE_PROJECT,
     UPDATE_PROJECT,
@@ -22,8 +24,11 @@ class BaseProjectHandler(ResourceHandler):
     """Base of the handlers of projects."""
 
     async def told(self, *projects: Project) -> list[ProjectObject]:
-        """The projects as they are told."""
-        path_of, trusted = self.gateway.projects.path_of, self.gateway.projects.trusted
+        """The objects of the projects, for an answer."""
+        path_of, trusted = (
+            self.services.projects.path_of,
+            self.services.projects.trusted,
+        )
         return [
             project_object(project, path_of(project), is_trusted)
             for project, is_trusted in zip(
@@ -37,10 +42,15 @@ class BaseProjectHandler(ResourceHandler):
         self.send_json(told)
 
     async def project(self, reference: str) -> Project:
-        """The project with this id or path, which the caller may see."""
-        # The turn that made it one may have ended just now.
-        await self.gateway.sessions.usage.flush()
-        return await self.gateway.projects.get(reference, self.caller)
+        """The project with this id or path.
+
+        Raises
+        ------
+        InvalidRequest, ProjectNotFound, NotAllowed, StoreUnavailable
+        """
+        # A turn that has just ended may have made the directory a project.
+        await self.services.sessions.usage.flush()
+        return await self.services.projects.get(reference, self.caller)
 
 
 class ProjectHandler(BaseProjectHandler):
@@ -54,7 +64,7 @@ class ProjectHandler(BaseProjectHandler):
 
     @allowed_to("write")
     async def patch(self, reference: str) -> None:
-        """Change what the body names."""
+        """Change the fields that the body names."""
         with http_errors():
             request = self.read(UPDATE_PROJECT)
             check_fields(name=request.name, description=request.description)
@@ -69,33 +79,33 @@ class ProjectHandler(BaseProjectHandler):
                 for name in ("name", "description", "trusted")
                 if (value := getattr(request, name)) is not None
             }
-            projects = self.gateway.projects
+            projects = self.services.projects
             updated = await projects.update(project, request.path, **changes)
-            await self.gateway.sessions.move(project, updated)
+            await self.services.sessions.move(project, updated)
             if request.trusted is False:
-                await self.gateway.manager.release_directory(updated.directory)
+                await self.services.manager.release_directory(updated.directory)
             await self.send_project(updated)
 
     @allowed_to("write")
     async def delete(self, reference: str) -> None:
-        """Forget the project, and remove its files if that is asked twice."""
+        """Forget the project, and remove its files if the client confirms that."""
         with http_errors():
-            self.check_query("files", "confirm")
+            check_query(self, "files", "confirm")
             self.caller.require(Resource.PROJECT, Action.DELETE)
             project = await self.project(reference)
             removed = None
             if self._asks_for_files():
                 self._require_rest(project)
                 removed = await self._remove_files(project)
-            await self.gateway.manager.release_directory(project.directory)
-            await self.gateway.projects.forget(project)
-            self.gateway.sessions.forget(project)
+            await self.services.manager.release_directory(project.directory)
+            await self.services.projects.forget(project)
+            self.services.sessions.forget(project)
             self.send_json(
                 Deleted(id=project.id, object="project.deleted", files_removed=removed)
             )
 
     def _require_rest(self, project: Project) -> None:
-        if self.gateway.manager.is_busy_in(project.directory):
+        if self.services.manager.is_busy_in(project.directory):
             raise APIError(
                 409,
                 "A turn runs in the project. Wait for its end, or interrupt it.",
@@ -109,7 +119,7 @@ class ProjectHandler(BaseProjectHandler):
         return wished == "true"
 
     async def _remove_files(self, project: Project) -> int:
-        projects = self.gateway.projects
+        projects = self.services.projects
         count = await projects.count_files(project)
         if self.get_query_argument("confirm", "") != project.id:
             raise APIError(
@@ -131,27 +141,19 @@ class ProjectsHandler(BaseProjectHandler):
     async def get(self) -> None:
         """List the projects below the server's root, the newest first."""
         with http_errors():
-            limit, after, _ = self.page()
-            await self.gateway.sessions.usage.flush()
-            records, more = await self._records(limit, after)
+            page = page_asked_of(self)
+            await self.services.sessions.usage.flush()
+            records, more = await self._records(page.limit, page.after)
             told = await self.told(*records)
-            ids = [project.id for project in told]
-            self.send_json(
-                ProjectList(
-                    data=told,
-                    first_id=ids[0] if ids else None,
-                    last_id=ids[-1] if ids else None,
-                    has_more=more,
-                )
-            )
+            self.send_json(list_of(ProjectList, told, has_more=more))
 
     @allowed_to("write")
     async def post(self) -> None:
-        """Make a directory a project, and the directory if it is missing."""
+        """Make a directory a project; a missing directory is made too."""
         with http_errors():
             request = self.read(CREATE_PROJECT)
             texts = check_fields(name=request.name, description=request.description)
-            project = await self.gateway.projects.create(
+            project = await self.services.projects.create(
                 request.path, self.caller, **texts
             )
             await self.send_project(project)
@@ -159,8 +161,8 @@ class ProjectsHandler(BaseProjectHandler):
     async def _records(
         self, limit: int, after: str | None
     ) -> tuple[list[Project], bool]:
-        projects = self.gateway.projects
+        projects = self.services.projects
         if not self.caller.reaches_all:
             bound = await projects.bound_to(self.caller)
             return [] if bound is None else [bound], False
-        return await self.gateway.store.projects(projects.root, limit, after)
+        return await self.services.store.projects(projects.root, limit, after)

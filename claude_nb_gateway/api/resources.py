@@ -1,6 +1,6 @@
-"""The gateway's own resources, projects and sessions, in the manner of OpenAI's API.
+"""The gateway's own resources, projects and sessions, in the style of OpenAI's API.
 
-Times are Unix seconds, lists are pages with `has_more`.
+Times are Unix seconds. Lists are pages with `has_more`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..wire.fields import Fields, PathText
 
 
 class ResourceUsage(Struct, kw_only=True):
-    """What the turns of a resource took; tokens as Anthropic counts them."""
+    """The usage of all turns of a resource; tokens as Anthropic counts them."""
 
     turns: int
     input_tokens: int
@@ -26,9 +26,10 @@ class ResourceUsage(Struct, kw_only=True):
 
 
 class ProjectObject(Struct, kw_only=True):
-    """A project; `path` is relative to the server's root, `sessions` a number.
+    """A project.
 
-    `trusted` says whether the directory's own settings take effect.
+    `path` is relative to the server's root. `sessions` is their number. `trusted` says
+    whether the directory's own settings take effect.
     """
 
     id: str
@@ -71,7 +72,7 @@ class UpdateProject(Struct, kw_only=True):
 
 
 class Deleted(Struct, kw_only=True):
-    """What is forgotten; `files_removed` says how many files went with it."""
+    """The answer to a DELETE; `files_removed` is the number of removed files."""
 
     id: str
     object: str
@@ -82,8 +83,8 @@ class Deleted(Struct, kw_only=True):
 class SessionObject(Struct, kw_only=True):
     """A session; its id is the CLI's.
 
-    `resume_command` opens it in a terminal, in the directory of its project: the list
-    of `claude --resume` has no sessions that were not begun in one.
+    `resume_command` opens it in a terminal, in the directory of its project. The list
+    of `claude --resume` shows only sessions that began in a terminal.
     """
 
     id: str
@@ -99,7 +100,7 @@ class SessionObject(Struct, kw_only=True):
 
 
 class SessionWithMessages(SessionObject, kw_only=True):
-    """A session with its messages, as a chat completion request has them."""
+    """A session with its messages, in the form of a chat completion request."""
 
     messages: list[dict[str, Any]]
 
@@ -136,7 +137,7 @@ class ForkSession(Struct, kw_only=True):
 
 
 class Interrupted(Struct, kw_only=True):
-    """Whether there was a turn to stop."""
+    """The answer to an interrupt; `interrupted` says whether a turn ran."""
 
     id: str
     object: str = "session"
@@ -182,11 +183,12 @@ FORK_SESSION: Fields[ForkSession] = Fields(
 
 
 def check_fields(**fields: str | None) -> dict[str, str]:
-    """The texts that were given, none of them too long.
+    """`fields`, with an empty text for each that is None.
 
     Raises
     ------
     InvalidRequest
+        A text is too long.
     """
     limits = {
         "title": 500,
@@ -204,7 +206,7 @@ def check_fields(**fields: str | None) -> dict[str, str]:
 
 
 def usage_of(totals: Totals) -> ResourceUsage:
-    """The sums of the store as they are told."""
+    """The object of the store's sums."""
     return ResourceUsage(
         turns=totals.turns,
         input_tokens=totals.tokens.input,
@@ -216,7 +218,7 @@ def usage_of(totals: Totals) -> ResourceUsage:
 
 
 def project_object(project: Project, path: str, trusted: bool) -> ProjectObject:
-    """The project as it is told, with its `path` below the root."""
+    """The object of a project; `path` is relative to the root."""
     used = project.last_used_at
     return ProjectObject(
         id=project.id,
@@ -232,14 +234,14 @@ def project_object(project: Project, path: str, trusted: bool) -> ProjectObject:
 
 
 def session_object(record: SessionRecord) -> SessionObject:
-    """The session as it is told."""
+    """The object of a session."""
     return SessionObject(**_session_fields(record))
 
 
 def session_with_messages(
     record: SessionRecord, messages: list[dict[str, Any]]
 ) -> SessionWithMessages:
-    """The session as it is told, with its messages."""
+    """The object of a session with its messages."""
     return SessionWithMessages(**_session_fields(record), messages=messages)
 
 

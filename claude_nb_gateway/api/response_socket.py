@@ -1,4 +1,4 @@
-"""`/v1/responses` as a WebSocket: responses one after another on one connection."""
+"""`/v1/responses` as a WebSocket: one response after another on one connection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import uuid
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from tornado.iostream import StreamClosedError
@@ -26,16 +26,14 @@ from ..wire.responses.socket_types import (
 from ..wire.responses.types import Response
 from .access_log import description
 from .answering import Stream, Writer
-from .base import KERNEL_USER, LOCAL_USER, allowed_to
+from .auth import KERNEL_USER, LOCAL_USER, allowed_to
 from .errors import APIError, error_of, http_errors
 from .responses import ResponsesHandler
+from .services import Services
 from .sse import encode
 from .stored_responses import StoredResponse
 
-if TYPE_CHECKING:
-    from ..app import GatewayApp
-
-#: So many messages may wait for the response that is being made.
+#: Maximum number of messages waiting while a response is made.
 MOST_WAITING = 16
 
 # https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
@@ -52,7 +50,8 @@ LIMIT_REACHED = APIError(
 class Frames:
     """Writes events to a WebSocket, one frame each.
 
-    Who takes nothing for too long, or does not answer a ping, is hung up on.
+    The connection to a client that reads nothing for too long, or does not answer a
+    ping, is closed.
     """
 
     def __init__(self, socket: ResponsesSocket, writer: Writer) -> None:
@@ -86,7 +85,7 @@ class Frames:
             write.add_done_callback(_ignore_closed)
         self.started = True
         behind = self._socket.is_behind
-        timeout = self._socket.gateway.reader_timeout_seconds
+        timeout = self._socket.services.reader_timeout_seconds
         _, late = await asyncio.wait(writes, timeout=timeout)
         if late:
             self._socket.hang_up()
@@ -100,39 +99,39 @@ class Frames:
         """Do nothing: pings keep the connection alive."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing that goes on."""
+        """Do nothing: there are no comments to stop."""
 
 
 class ResponsesSocket(ResponsesHandler, WebSocketHandler):
-    """`POST` as ever, and `GET` for a WebSocket.
+    """Answers `POST`, and opens a WebSocket for `GET`.
 
-    A message is a request; its answer are the events of a stream, one in a frame. Only
-    one response is made at a time. The last one that is not to be stored lives until
-    the next one, or the end of the connection, so that a message can go on with it.
+    A message is a request. Its answer is the events of a stream, one in each frame. One
+    response is made at a time. The last response that is not stored is kept until the
+    next one, or until the end of the connection, so that a message can continue it.
     """
 
-    def initialize(self, gateway: GatewayApp) -> None:
-        """Keep the app that made the handler."""
-        super().initialize(gateway)
+    def initialize(self, services: Services) -> None:
+        """Keep what the handler may use, and wait for messages."""
+        super().initialize(services)
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._told: dict[str, str] = {}
         self._said: dict[str, str] = {}
         self._begun = 0.0
         self._latest: StoredResponse | None = None
-        # Nobody else has this name, so nobody else finds what is kept under it.
+        # Only this connection has this name, so only it finds what is kept under it.
         self._private = f"connection:{uuid.uuid4().hex}"
 
     @allowed_to("execute")
     async def get(self) -> None:
-        """Take the connection over, until it is closed."""
+        """Open the WebSocket, and answer its messages until it is closed."""
         self._check_upgrade()
         answering = asyncio.create_task(self._answer_messages())
-        self.gateway.sockets.add(self)
+        self.services.sockets.add(self)
         try:
             await super().get()
         finally:
-            self.gateway.sockets.discard(self)
+            self.services.sockets.discard(self)
             answering.cancel()
             await asyncio.wait([answering])
             self._keep(None)
@@ -159,43 +158,44 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with an error; one of 426 names what it asks for."""
+        """Answer with an error; with 426 the headers name the protocol to use."""
         if status_code == 426:
             self.set_header("Upgrade", "websocket")
             self.set_header("Connection", "Upgrade")
         super().write_error(status_code, **kwargs)
 
     def check_origin(self, origin_to_satisfy_tornado: str = "") -> bool:
-        """Whether the page that connects, if it is one, may do so."""
-        # No browser adds a key on its own; without any the origin was looked at.
+        """Whether the caller may connect; a web page of another origin may not."""
+        # A browser adds no key on its own. The origin of a caller without a key was
+        # checked before.
         if self.key is not None or self.current_user in (KERNEL_USER, LOCAL_USER):
             return True
         return bool(super().check_origin(origin_to_satisfy_tornado))
 
     @property
     def max_message_size(self) -> int:
-        """The most bytes of one message; a larger one ends the connection."""
-        return self.gateway.max_request_bytes
+        """Maximum size of one message, in bytes. A larger one ends the connection."""
+        return self.services.max_request_bytes
 
     @property
     def ping_interval(self) -> float:
-        """How often the client is asked for a sign of life, in seconds."""
-        return self.gateway.websocket_ping_seconds
+        """Time between two pings, in seconds."""
+        return self.services.websocket_ping_seconds
 
     @property
     def ping_timeout(self) -> float:
-        """How long the sign of life may take, in seconds."""
-        return self.gateway.websocket_ping_seconds
+        """Maximum time for the answer to a ping, in seconds."""
+        return self.services.websocket_ping_seconds
 
     @property
     def is_behind(self) -> bool:
-        """Whether not all that was written has gone out yet."""
+        """Whether some written data is not sent yet."""
         connection = self.ws_connection
         stream = None if connection is None else connection.stream
         return stream is not None and stream.writing()
 
     def hang_up(self) -> None:
-        """Close the connection, whatever its other end does."""
+        """Close the connection without waiting for the client."""
         if self.ws_connection is not None and self.ws_connection.stream is not None:
             self.ws_connection.stream.close()
 
@@ -204,7 +204,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self.set_nodelay(True)
 
     def on_message(self, message: str | bytes) -> None:
-        """Put the message in line; the connection goes on being read."""
+        """Let the message wait for its turn; too many waiting close the connection."""
         data = message.encode() if isinstance(message, str) else message
         size_bytes = sum(map(len, self._waiting)) + len(data)
         if len(self._waiting) >= MOST_WAITING or size_bytes > self.max_message_size:
@@ -214,7 +214,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._arrived.set()
 
     def take_told(self) -> dict[str, str]:
-        """What is to be told besides the answer, by header, and was not yet."""
+        """The headers for the client that it was not told yet."""
         new = dict(self._told.items() - self._said.items())
         self._said.update(new)
         return new
@@ -231,38 +231,38 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._told[name] = value
 
     def waited_seconds(self) -> float:
-        """For how long the client has waited by now."""
+        """How long the client has waited so far."""
         if self._posted:
             return super().waited_seconds()
         return asyncio.get_running_loop().time() - self._begun
 
     def event_stream(self, writer: Writer) -> Stream:
-        """What takes an answer in the words of `writer` to the client."""
+        """The stream that sends what `writer` makes."""
         return super().event_stream(writer) if self._posted else Frames(self, writer)
 
     async def end_stream(self, stream: Stream, writer: Writer) -> None:
-        """Say that all events are sent."""
+        """End the stream: all events are sent."""
         if self._posted:
             await super().end_stream(stream, writer)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which the caller finds responses."""
+        """The principals whose responses the caller may use."""
         return (*super().names, self._private)
 
     def keeper(self, response: Response) -> str | None:
-        """The name under which `response` is kept."""
+        """The principal for whom `response` is kept."""
         return super().keeper(response) or (None if self._posted else self._private)
 
     async def _answer_messages(self) -> None:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + self.gateway.websocket_connection_seconds
+        ends = loop.time() + self.services.websocket_connection_seconds
         while not self.client_gone:
             left = ends - loop.time()
             message = None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(
-                    min(left, self.gateway.websocket_idle_seconds)
+                    min(left, self.services.websocket_idle_seconds)
                 ):
                     message = await self._next_message()
             if ends <= loop.time():
@@ -281,7 +281,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         return self._waiting.popleft()
 
     async def _answer_in_a_task(self, message: bytes) -> None:
-        # Who cancels a response cancels its task, and the connection is to go on.
+        # To cancel a response is to cancel its task; the connection must stay open.
         task = asyncio.create_task(self._answer(message))
         try:
             await asyncio.wait([task])
@@ -295,7 +295,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         status = 200
         try:
             with self.only_for_its_reader(), http_errors():
-                await self._check_key_again()
+                await self.check_key_again()
                 await self._respond_to(message)
         except Exception as error:  # noqa: BLE001 - it is the answer
             status = await self._send_error(error)
@@ -303,17 +303,6 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._evict(named_previous(message))
         outcome = self._outcome(status)
         metrics.REQUESTS.labels(self.endpoint, outcome).inc()
-
-    async def _check_key_again(self) -> None:
-        # It may be revoked by now, or its kernel have ended.
-        if self.key is not None:
-            self.key = await self._checked_key()
-        if self.kernel is not None:
-            self.kernel = await self.gateway.kernels.check(self._bearer())
-            if self.kernel is None or not self.kernel.running:
-                raise APIError(
-                    401, "The kernel of this key has ended.", code="invalid_api_key"
-                )
 
     async def _respond_to(self, message: bytes) -> None:
         create = await self.decoded(decode_response_create, message)
@@ -325,16 +314,16 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._keep(None if self.failed_midway else stored)
 
     async def _warm(self, create: ResponseCreate, size_bytes: int) -> StoredResponse:
-        """Take in what `create` brings, without asking the model."""
+        """Store what `create` sends, without asking the model."""
         asked = await self.read(create)
         await self.event_stream(asked.writer).send(asked.writer.skip())
-        self.gateway.responses.add(asked.stored, size_bytes)
-        self.gateway.responses.settle(asked.stored)
+        self.services.responses.add(asked.stored, size_bytes)
+        self.services.responses.settle(asked.stored)
         return asked.stored
 
     def _keep(self, stored: StoredResponse | None) -> None:
         if self._latest is not None:
-            self.gateway.responses.forget(self._latest)
+            self.services.responses.forget(self._latest)
         self._latest = stored
 
     def _evict(self, response_id: str | None) -> None:
@@ -342,7 +331,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
             self._keep(None)
 
     async def _send_error(self, error: Exception) -> int:
-        """Write the `error` event of what went wrong; returns its status."""
+        """Write the `error` event for `error`; returns its status."""
         status = error.status_code if isinstance(error, HTTPError) else 500
         if isinstance(error, APIError):
             self.log.warning("websocket: %d %s", status, description(error))
@@ -366,6 +355,6 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
 
 
 def _ignore_closed(write: asyncio.Future[None]) -> None:
-    # Who waited for it may be cancelled by then: the client is gone.
+    # The task that waited for it may be cancelled: the client is gone.
     if not write.cancelled():
         write.exception()

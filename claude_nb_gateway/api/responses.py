@@ -27,20 +27,22 @@ from ..wire.responses.types import (
     ResponseRequest,
 )
 from .answering import AnsweringHandler
-from .base import GatewayHandler, allowed_to
+from .auth import allowed_to
+from .base import GatewayHandler
 from .errors import http_errors
+from .pages import list_of, page_asked_of
 from .stored_responses import StoredResponse
 
 
 class Asked(NamedTuple):
-    """What a request asks for: a response, who writes it, and the question."""
+    """What a request asks: the response to make, its writer, and the question."""
 
     stored: StoredResponse
     writer: ResponseWriter
     reading: Reading
 
 
-# So many items that are kept here make a request large, whatever it brings itself.
+# With so many stored items a request counts as large.
 MANY_ITEMS = 100
 
 
@@ -58,18 +60,17 @@ class ResponsesHandler(AnsweringHandler):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which the caller finds responses."""
+        """The principals whose responses the caller may use."""
         return (self.principal,)
 
     def keeper(self, response: Response) -> str | None:
-        """The name under which `response` is kept, None if it is not."""
+        """The principal for whom `response` is kept; None if it is not kept."""
         return self.principal if response.store else None
 
     async def items(
         self, request: ResponseRequest
     ) -> tuple[StoredResponse | None, list[Item], list[Item]]:
-        """The response that `request` goes on from, its conversation's items, and
-        those that the request brings.
+        """The previous response of `request`, the items so far, and the new items.
 
         Raises
         ------
@@ -79,7 +80,7 @@ class ResponsesHandler(AnsweringHandler):
         before = [] if previous is None else previous.conversation
         self.is_large = self.is_large or len(before) > MANY_ITEMS
         sent = await self.compute(items_of, request)
-        return previous, before, self.gateway.responses.resolved(sent, self.names)
+        return previous, before, self.services.responses.resolved(sent, self.names)
 
     async def messages(
         self,
@@ -87,13 +88,13 @@ class ResponsesHandler(AnsweringHandler):
         before: Sequence[Item],
         items: Sequence[Item],
     ) -> tuple[list[Message], Images]:
-        """What is said in the conversation of `before` and `items`, and its images.
+        """The messages of the items `before` and `items`, and the images to fetch.
 
         Raises
         ------
         InvalidRequest
         """
-        opened, principal = self.gateway.compactions.opened, self.principal
+        opened, principal = self.services.compactions.opened, self.principal
         before = await opened(before, principal, "previous_response_id")
         items = await opened(items, principal, "input[{}]")
         images = Images()
@@ -101,7 +102,7 @@ class ResponsesHandler(AnsweringHandler):
         return read, images
 
     async def read(self, request: ResponseRequest) -> Asked:
-        """What `request` asks for.
+        """Read `request`.
 
         Raises
         ------
@@ -124,7 +125,7 @@ class ResponsesHandler(AnsweringHandler):
     async def respond(
         self, request: ResponseRequest, size_bytes: int
     ) -> StoredResponse:
-        """Answer `request`, which came in so many bytes."""
+        """Answer `request`, whose body had `size_bytes`."""
         asked = await self.read(request)
         conversation = await self.prepared(asked.reading)
         await self._make(request, asked, conversation, size_bytes)
@@ -134,7 +135,7 @@ class ResponsesHandler(AnsweringHandler):
         if response_id is None:
             return None
         field = "previous_response_id"
-        stored = self.gateway.responses.get(response_id, self.names, field)
+        stored = self.services.responses.get(response_id, self.names, field)
         status = stored.response.status
         if status not in ("completed", "incomplete"):
             raise InvalidRequest(f"`{field}`: that response is {status}.", param=field)
@@ -147,11 +148,11 @@ class ResponsesHandler(AnsweringHandler):
         conversation: Conversation,
         size_bytes: int,
     ) -> None:
-        store, stored, writer = self.gateway.responses, asked.stored, asked.writer
+        store, stored, writer = self.services.responses, asked.stored, asked.writer
         if request.background:
             stored.response.status = "queued"
             store.add(stored, size_bytes)
-            # Its errors are the response's own, so they need no listener.
+            # An error becomes part of the response, so nobody has to wait for it.
             making = store.run(
                 stored, self._in_background(stored, writer, conversation)
             )
@@ -173,11 +174,11 @@ class ResponsesHandler(AnsweringHandler):
                 task.uncancel()
             await self._finish_cancelled(writer, streamed)
         except Exception:
-            # The answer is an HTTP status, and nobody has learnt of an id.
+            # The client gets an HTTP status and never learns the id.
             store.forget(stored)
             raise
         finally:
-            self.gateway.responses.settle(stored)
+            self.services.responses.settle(stored)
 
     async def _finish_cancelled(self, writer: ResponseWriter, streamed: bool) -> None:
         if not streamed:
@@ -203,7 +204,7 @@ class ResponsesHandler(AnsweringHandler):
         except Exception as error:  # noqa: BLE001 - it is kept, in the response
             writer.fail(self.error_midway(error))
         finally:
-            self.gateway.responses.settle(stored)
+            self.services.responses.settle(stored)
 
 
 class ResponseHandler(GatewayHandler):
@@ -211,63 +212,49 @@ class ResponseHandler(GatewayHandler):
 
     @allowed_to("read")
     async def get(self, response_id: str) -> None:
-        """Give the response as it is now."""
+        """Send the response as it is now."""
         with http_errors():
             if self.get_query_argument("stream", "false") == "true":
                 raise InvalidRequest(
                     "`stream`: A response cannot be streamed again: leave it out.",
                     param="stream",
                 )
-            stored = self.gateway.responses.get(response_id, [self.principal])
+            stored = self.services.responses.get(response_id, [self.principal])
             self.send_json(stored.response)
 
     @allowed_to("write")
     async def delete(self, response_id: str) -> None:
         """Forget the response."""
         with http_errors():
-            self.gateway.responses.delete(response_id, self.principal)
+            self.services.responses.delete(response_id, self.principal)
             self.send_json(ResponseDeleted(response_id))
 
 
 class CancelResponseHandler(GatewayHandler):
-    """The making of one response."""
+    """Cancels a response."""
 
     @allowed_to("execute")
     async def post(self, response_id: str) -> None:
-        """Stop it."""
+        """Stop making the response."""
         with http_errors():
-            cancel = self.gateway.responses.cancel
+            cancel = self.services.responses.cancel
             self.send_json(await cancel(response_id, self.principal))
 
 
 class InputItemsHandler(GatewayHandler):
-    """What a response answers."""
+    """The input items of a response."""
 
     @allowed_to("read")
     async def get(self, response_id: str) -> None:
         """List the items, the last first."""
         with http_errors():
-            stored = self.gateway.responses.get(response_id, [self.principal])
+            stored = self.services.responses.get(response_id, [self.principal])
             items = [
                 {"id": f"item_{response_id[-16:]}_{index}", **item}
                 for index, item in enumerate([*stored.before, *stored.items])
             ]
-            if not self.page()[2]:
+            page = page_asked_of(self)
+            if not page.ascending:
                 items.reverse()
-            page = self._part_of(items)
-            ids = [item["id"] for item in page]
-            answer = InputItemList(
-                data=page,
-                first_id=ids[0] if ids else None,
-                last_id=ids[-1] if ids else None,
-                has_more=bool(page) and page[-1] is not items[-1],
-            )
-            self.send_json(answer)
-
-    def _part_of(self, items: list[Item]) -> list[Item]:
-        limit, after, _ = self.page()
-        ids = [item["id"] for item in items]
-        if after and after not in ids:
-            raise InvalidRequest("`after` names no item of this list.", param="after")
-        start = ids.index(after) + 1 if after else 0
-        return items[start : start + limit]
+            part, more = page.part_of(items)
+            self.send_json(list_of(InputItemList, part, has_more=more))

@@ -6,8 +6,10 @@ import asyncio
 
 from ..access.rights import Action, Resource
 from ..wire.chat.history import chat_messages
-from .base import ResourceHandler, allowed_to
+from .auth import allowed_to
+from .base import ResourceHandler
 from .errors import http_errors
+from .pages import list_of, page_asked_of
 from .resources import (
     CREATE_SESSION,
     FORK_SESSION,
@@ -26,32 +28,25 @@ class SessionsHandler(ResourceHandler):
 
     @allowed_to("read")
     async def get(self) -> None:
-        """List the sessions, the last used first; `project` names that of a project."""
+        """List the sessions, the last used first, of all projects or of `project`."""
         with http_errors():
-            limit, after, ascending = self.page("project")
-            await self.gateway.sessions.usage.flush()
+            page = page_asked_of(self, "project")
+            await self.services.sessions.usage.flush()
             project = None
             if reference := self.get_query_argument("project", None):
-                project = await self.gateway.projects.get(reference, self.caller)
-            records, more = await self.gateway.sessions.page(
-                self.caller, project, limit=limit, after=after, ascending=ascending
+                project = await self.services.projects.get(reference, self.caller)
+            records, more = await self.services.sessions.page(
+                self.caller, project, **page._asdict()
             )
-            ids = [record.id for record in records]
-            self.send_json(
-                SessionList(
-                    data=[session_object(record) for record in records],
-                    first_id=ids[0] if ids else None,
-                    last_id=ids[-1] if ids else None,
-                    has_more=more,
-                )
-            )
+            told = [session_object(record) for record in records]
+            self.send_json(list_of(SessionList, told, has_more=more))
 
     @allowed_to("execute")
     async def post(self) -> None:
-        """Make a session; its first turn begins its conversation."""
+        """Make a session; its first turn will begin the conversation."""
         with http_errors():
             request = self.read(CREATE_SESSION)
-            models = self.gateway.manager.models
+            models = self.services.manager.models
             if request.model is not None and models.loaded:
                 models.resolve(request.model)
             fields = check_fields(
@@ -61,10 +56,10 @@ class SessionsHandler(ResourceHandler):
             if request.project_id is None:
                 self.caller.require(Resource.CHAT, Action.ASK)
             else:
-                projects = self.gateway.projects
+                projects = self.services.projects
                 entered = await projects.resolve(request.project_id, self.caller)
                 project = await projects.registered(entered.project)
-            made = await self.gateway.sessions.create(self.caller, project, **fields)
+            made = await self.services.sessions.create(self.caller, project, **fields)
             self.send_json(session_object(made))
 
 
@@ -75,8 +70,8 @@ class SessionHandler(ResourceHandler):
     async def get(self, session_id: str) -> None:
         """Give the session with its messages."""
         with http_errors():
-            await self.gateway.sessions.usage.flush()
-            sessions = self.gateway.sessions
+            await self.services.sessions.usage.flush()
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.READ)
             entries = await sessions.messages(record, project)
             messages = await asyncio.to_thread(chat_messages, entries)
@@ -84,35 +79,35 @@ class SessionHandler(ResourceHandler):
 
     @allowed_to("execute")
     async def patch(self, session_id: str) -> None:
-        """Give it another title."""
+        """Change the title."""
         with http_errors():
             request = self.read(UPDATE_SESSION)
             title = check_fields(title=request.title)["title"]
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.RENAME)
             renamed = await sessions.rename(record, project, title)
             self.send_json(session_object(renamed))
 
     @allowed_to("execute")
     async def delete(self, session_id: str) -> None:
-        """Forget it, and remove its transcript."""
+        """Forget the session, and remove its transcript."""
         with http_errors():
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.DELETE)
             await sessions.delete(record, project)
             self.send_json(Deleted(id=record.id, object="session.deleted"))
 
 
 class InterruptHandler(ResourceHandler):
-    """The turn that a session is in."""
+    """The turn of a session that runs now."""
 
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
-        """Stop it; its request is answered with what the model had said."""
+        """Stop the turn; its request is answered with the text so far."""
         with http_errors():
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, _ = await sessions.get(self.caller, session_id, Action.INTERRUPT)
-            stopped = await self.gateway.manager.interrupt(record.id)
+            stopped = await self.services.manager.interrupt(record.id)
             self.send_json(Interrupted(id=record.id, interrupted=stopped))
 
 
@@ -121,11 +116,11 @@ class ForkHandler(ResourceHandler):
 
     @allowed_to("execute")
     async def post(self, session_id: str) -> None:
-        """Make a session that begins with this one's conversation as it stands."""
+        """Make a session with a copy of this one's conversation so far."""
         with http_errors():
             request = self.read(FORK_SESSION, self.request.body or b"{}")
             title = check_fields(title=request.title)["title"]
-            sessions = self.gateway.sessions
+            sessions = self.services.sessions
             record, project = await sessions.get(self.caller, session_id, Action.FORK)
             fork = await sessions.fork(self.caller, record, project, title)
             self.send_json(session_object(fork))

@@ -13,12 +13,12 @@ from tornado.web import RequestHandler
 
 from ..claude_code import surrogates
 
-# So much at a time has to be taken in time, so that a reader that is slow, and no
-# more than that, is waited for.
+# A reader must take one piece within the timeout. So a slow reader gets all, and one
+# that reads nothing does not.
 PIECE_BYTES = 64 * 2**10
 
-# JSON lets these through, and readers that cut lines as `str.splitlines` does
-# would cut an event in two.
+# JSON allows these characters as they are. A reader that splits lines as
+# `str.splitlines` does would cut an event in two.
 _LINE_BREAKS = {
     "\x85".encode(): rb"\u0085",
     "\u2028".encode(): rb"\u2028",
@@ -27,14 +27,14 @@ _LINE_BREAKS = {
 
 
 def frame(data: bytes, name: str = "") -> bytes:
-    """One server-sent event with `data`, which is one line, and maybe a name."""
+    """One server-sent event with `data`, which is one line, and a name if given."""
     if name:
         return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
     return b"data: %b\n\n" % data
 
 
 def encode(event: Any) -> bytes:
-    """`event` as JSON of one line, whoever counts the lines."""
+    """`event` as JSON on one line, by any definition of a line."""
     data = surrogates.encode(event)
     if not data.isascii():
         for character, escaped in _LINE_BREAKS.items():
@@ -45,12 +45,19 @@ def encode(event: Any) -> bytes:
 class EventStream:
     """Writes events to the client of `handler`.
 
-    The response's status and headers go out with the first write, so that until
-    then an error can still be an HTTP status. From `keep_alive` on, a comment is
-    written whenever nothing else was for `keepalive_seconds`, which keeps proxies from
-    hanging up. With `names_events` each event bears its type as its name. A reader that
-    takes nothing for `reader_timeout_seconds` while there is something to take is hung
-    up on.
+    The first write sends the status and the headers. Until then an error can still be
+    an HTTP status.
+
+    Parameters
+    ----------
+    keepalive_seconds:
+        After `keep_alive`, the time without a write after which a comment is written,
+        so that proxies do not close the connection.
+    names_events:
+        Whether each event has its type as its name.
+    reader_timeout_seconds:
+        The maximum time for which a reader may take nothing while there is something to
+        take. Then the connection is closed.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class EventStream:
         self._timer: asyncio.TimerHandle | None = None
 
     def keep_alive(self) -> None:
-        """Write comments while there is nothing else; they send the status out too."""
+        """Write comments from now on, whenever nothing else is written for long."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._keepalive, self._tick)
 
@@ -84,8 +91,8 @@ class EventStream:
         Raises
         ------
         tornado.iostream.StreamClosedError
-            The client is gone, or takes nothing any more; in the latter case its
-            handler's task is cancelled too, as for every client that is gone.
+            The client is gone, or takes nothing any more. Then its handler's task is
+            cancelled, as for every client that is gone.
         """
         frames = b"".join(frame(encode(event), self._name(event)) for event in events)
         return await self._write(frames) if frames else False
@@ -103,7 +110,7 @@ class EventStream:
         return str(event.__struct_config__.tag) if self._names_events else ""
 
     async def _write(self, data: bytes) -> bool:
-        # Of two flushes at a time Tornado forgets the first, which then never ends.
+        # Tornado forgets the first of two flushes at a time, so it would never end.
         slow = await self._wait_for_reader()
         for start in range(0, len(data), PIECE_BYTES):
             self._put(data[start : start + PIECE_BYTES])
@@ -111,7 +118,7 @@ class EventStream:
         return slow
 
     async def _wait_for_reader(self) -> bool:
-        """Wait until all that is written is out; returns whether that took a wait."""
+        """Wait until all written data is sent; returns whether it had to wait."""
         if self._flushed is None:
             return False
         slow = not self._flushed.done()
@@ -126,7 +133,7 @@ class EventStream:
         connection = cast("HTTP1Connection", self._handler.request.connection)
         connection.stream.close()
         self._handler.on_connection_close()
-        await asyncio.sleep(0)  # where the cancellation takes effect, if there is one
+        await asyncio.sleep(0)  # a cancellation takes effect here
         raise StreamClosedError
 
     def _put(self, data: bytes) -> None:
@@ -142,7 +149,7 @@ class EventStream:
     def _tick(self) -> None:
         due = self._last_write + self._keepalive
         if self._loop.time() >= due:
-            # Behind what is not read yet, a comment would keep nobody from hanging up.
+            # A comment behind data that is not read yet would be of no use.
             if self._flushed is None or self._flushed.done():
                 self._put(b": keep-alive\n\n")
                 assert self._flushed is not None
@@ -152,6 +159,6 @@ class EventStream:
 
 
 def _ignore_closed(flushed: asyncio.Future[None]) -> None:
-    # A client that is gone is noticed by the handler, which cancels the turn.
+    # The handler notices a client that is gone, and cancels the turn.
     if not flushed.cancelled():
         flushed.exception()

@@ -1,4 +1,4 @@
-"""The responses that can be asked for again, in memory."""
+"""The stored responses, in memory."""
 
 from __future__ import annotations
 
@@ -17,22 +17,33 @@ from ..errors import InvalidRequest, ResponseNotFound, quoted
 from ..wire.responses.request import Item
 from ..wire.responses.types import Response
 
-#: What a response takes beside its JSON.
+#: Memory that a response takes beside its JSON.
 OVERHEAD_BYTES = 2_048
 
-#: A few short references may not become more than this.
+#: Maximum size of the items that the references of one request stand for.
 MOST_REFERRED_BYTES = 32 * 2**20
 
-#: A client that does not read its stream is not waited for any longer.
+#: Maximum time that a cancellation waits for the response to stop. It is needed for a
+#: client that does not read its stream.
 CANCEL_SECONDS = 10
 
 
 class StoredResponse:
     """A response with the items it answers.
 
-    `previous` is the response that its conversation went on from, `items` those that
-    its request brought. While it is made, `task` is who makes it; afterwards it is
-    kept as JSON, whose size is known and which is a fraction of what objects take.
+    While it is made, `task` is the task that makes it. Afterwards it is kept as JSON:
+    its size is known, and it takes a fraction of the memory that objects take.
+
+    Parameters
+    ----------
+    principal:
+        The name under which it is kept; empty if it is not kept.
+    response:
+        The response; it changes while it is made.
+    previous:
+        The response that its conversation continued; None if it began one.
+    items:
+        The items of its request.
     """
 
     def __init__(
@@ -50,7 +61,7 @@ class StoredResponse:
         self.used = 0.0
         self.size_bytes = 0
         self.item_ids: list[str] = []
-        #: How many keep it alive: the store, and responses that go on from it.
+        #: The number of those that need it: the store, and responses that continue it.
         self.users = 0
         self._live: tuple[Response, Sequence[Item]] | None = (response, items)
         self._response = b""
@@ -58,7 +69,7 @@ class StoredResponse:
 
     @property
     def response(self) -> Response:
-        """The response; its changes are kept as long as it is made."""
+        """The response. Changes to it are kept only while it is made."""
         if self._live is not None:
             return self._live[0]
         return msgspec.json.decode(self._response, type=Response)
@@ -80,12 +91,12 @@ class StoredResponse:
 
     @property
     def before(self) -> list[Item]:
-        """The items of the conversation that this response went on from."""
+        """The items of the conversation that this response continued."""
         return [] if self.previous is None else self.previous.conversation
 
     @property
     def conversation(self) -> list[Item]:
-        """All items so far, those of the answer included."""
+        """All items so far, including those of the answer."""
         line: list[StoredResponse] = []
         stored: StoredResponse | None = self
         while stored is not None:
@@ -94,7 +105,7 @@ class StoredResponse:
         return [item for one in reversed(line) for item in (*one.items, *one.output)]
 
     def freeze(self) -> None:
-        """Keep it as JSON from now on; it is made."""
+        """Keep it as JSON from now on: it is complete."""
         if self._live is not None:
             response, items = self._live
             self._response = encode(response)
@@ -104,18 +115,23 @@ class StoredResponse:
 
 
 class ResponseStore(LoggingConfigurable):
-    """Keeps responses for `previous_response_id` and for who asks for them by id."""
+    """Keeps responses for `previous_response_id` and for requests by their ids."""
 
     max_responses = Integer(
-        1_000, config=True, help="So many responses are kept, the last used ones."
+        1_000,
+        config=True,
+        help="""Maximum number of stored responses. The least recently used ones are
+        forgotten first.""",
     )
     max_bytes = Integer(
         128 * 2**20,
         config=True,
-        help="So many bytes all of them have together, with what they answer.",
+        help="Maximum size of all stored responses together, including their input.",
     )
     retention_seconds = Float(
-        24 * 3600.0, config=True, help="A response not used for so long is forgotten."
+        24 * 3600.0,
+        config=True,
+        help="Time without use after which a stored response is forgotten.",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -128,11 +144,11 @@ class ResponseStore(LoggingConfigurable):
 
     @property
     def kept_bytes(self) -> int:
-        """How much is kept, also of responses that only others still need."""
+        """The size of all kept responses, including those that only others need."""
         return self._bytes
 
     def add(self, stored: StoredResponse, size_bytes: int) -> None:
-        """Keep `stored`, which is being made and whose request had `size_bytes`."""
+        """Keep `stored`, which is being made; its request had `size_bytes`."""
         stored.used = time.monotonic()
         stored.size_bytes = size_bytes
         self._stored[stored.id] = self._being_made[stored.id] = stored
@@ -140,7 +156,7 @@ class ResponseStore(LoggingConfigurable):
         self._forget_old()
 
     def settle(self, stored: StoredResponse) -> None:
-        """Nobody makes `stored` any more: it is as it will be."""
+        """Take `stored` as complete: it does not change any more."""
         stored.task = None
         self._being_made.pop(stored.id, None)
         if stored.users:
@@ -161,8 +177,8 @@ class ResponseStore(LoggingConfigurable):
         Raises
         ------
         ResponseNotFound
-            There is none, or none any more, or it is another's; the error is about
-            the field `param`.
+            There is none, it is forgotten, or it belongs to another principal. The
+            error is about the field `param`.
         """
         self._forget_old()
         stored = self._stored.get(response_id)
@@ -173,7 +189,12 @@ class ResponseStore(LoggingConfigurable):
         return stored
 
     def delete(self, response_id: str, principal: str) -> None:
-        """Forget the response; one that is being made is cancelled."""
+        """Forget the response, and cancel it if it is being made.
+
+        Raises
+        ------
+        ResponseNotFound
+        """
         stored = self.get(response_id, [principal])
         self.forget(stored)
         if stored.task is not None:
@@ -181,17 +202,18 @@ class ResponseStore(LoggingConfigurable):
             stored.task.cancel()
 
     def forget(self, stored: StoredResponse) -> None:
-        """Keep `stored` no longer, if it was kept."""
+        """Stop keeping `stored`, if it is kept."""
         if stored.id in self._stored:
             self._drop(stored.id)
 
     async def cancel(self, response_id: str, principal: str) -> Response:
-        """Stop the making of a response, and wait until it has stopped.
+        """Stop making a response, and wait until it has stopped.
 
         Raises
         ------
+        ResponseNotFound
         InvalidRequest
-            It is not being made.
+            It is complete already.
         """
         stored = self.get(response_id, [principal])
         if stored.task is None:
@@ -207,12 +229,14 @@ class ResponseStore(LoggingConfigurable):
     def resolved(
         self, items: Sequence[Item], principals: Collection[str]
     ) -> list[Item]:
-        """`items` with those that are referred to in the place of references.
+        """`items`, each reference replaced by the item that it names.
+
+        A reference to an item that is not found stays as it is.
 
         Raises
         ------
         InvalidRequest
-            They would become too much.
+            The items would be too large.
         """
         wanted = [
             str(item.get("id"))
@@ -239,7 +263,7 @@ class ResponseStore(LoggingConfigurable):
     def _referred(
         self, names: Sequence[str], principals: Collection[str]
     ) -> dict[str, Item]:
-        # A dictionary, since their order is that of the references.
+        # A dictionary keeps the order of the references.
         places = dict.fromkeys(self._being_made.values())
         for name in names:
             for principal in principals:
@@ -256,15 +280,15 @@ class ResponseStore(LoggingConfigurable):
     def run(
         self, stored: StoredResponse, work: Coroutine[Any, Any, None]
     ) -> asyncio.Task[None]:
-        """Make a response in the background, with `work`."""
+        """Run `work`, which makes `stored`, in the background; returns its task."""
         stored.task = task = asyncio.create_task(work)
-        # One that is deleted is still to be waited for.
+        # `close` waits for it even if the response is deleted before.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def close(self) -> None:
-        """Stop whatever is being made in the background."""
+        """Stop all work in the background, and wait until it has stopped."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:

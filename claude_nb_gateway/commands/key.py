@@ -24,7 +24,7 @@ from .base import Command
 
 MAX_NAME_CHARACTERS = 64
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
-#: No date so far away can be written down.
+#: Maximum life of a key. A later date could not be printed.
 MAX_EXPIRES_SECONDS = 1000 * 365 * UNIT_SECONDS["d"]
 HEADINGS = (
     "ID",
@@ -39,19 +39,19 @@ HEADINGS = (
     "COST",
 )
 
-# What goes wrong is said once, as the last line, not logged as well.
+# An error is printed once, as the last line, and not logged too.
 _QUIET = logging.getLogger(f"{__name__}.quiet")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
 class StoreCommand(Command):
-    """A command on the database of the servers that have the same configuration."""
+    """A command on the database of the servers with the same configuration."""
 
     classes = [Store]
 
     def start(self) -> None:
-        """Run; on trouble say in one line what it is and exit with status 1."""
+        """Run the command; print an error as one line and exit with status 1."""
         super().start()
         try:
             asyncio.run(self._run())
@@ -68,7 +68,12 @@ class StoreCommand(Command):
             await store.close()
 
     async def run(self, store: Store) -> None:
-        """What the command does."""
+        """Do what the command is for.
+
+        Raises
+        ------
+        GatewayError
+        """
         raise NotImplementedError
 
     def _no_arguments(self) -> None:
@@ -89,24 +94,24 @@ class CreateKeyApp(StoreCommand):
         "tools": "CreateKeyApp.tools",
     }
 
-    key_name = Unicode("", config=True, help="What the key is called.")
+    key_name = Unicode("", config=True, help="Name of the key.")
     project = Unicode(
         "",
         config=True,
-        help="""The only project that it is good for: its id, or a directory, which
+        help="""The only project that the key opens: its id, or a directory, which
         becomes a project.""",
     )
     expires = Unicode(
         "",
         config=True,
-        help="""After this time it is good for nothing: a number followed by s, m, h,
-        d or w.""",
+        help="""Time after which the key expires: a number followed by s, m, h, d or
+        w.""",
     )
     tools = Unicode(
         "",
         config=True,
-        help="""The only tools that its requests may use, with commas between; by
-        default those of Projects.key_tools. Bash is a shell of the user.""",
+        help="""The only tools that requests with the key may use, separated by commas.
+        By default these are Projects.key_tools. Bash is a shell of the user.""",
     )
 
     async def run(self, store: Store) -> None:
@@ -131,14 +136,14 @@ class ListKeysApp(StoreCommand):
     """`key list`: a table of all keys."""
 
     name = "jupyter-claude-gateway-key-list"
-    description = "List the API keys and what they were used for."
+    description = "List the API keys and their usage."
     flags = {"json": ({"ListKeysApp": {"as_json": True}}, "Print JSON.")}
 
     as_json = Bool(
         False,
         config=True,
-        help="""Print an array of objects: the fields of a key without its hash, and
-        the directory of its project; times are Unix seconds.""",
+        help="""Print a JSON array of objects: the fields of a key without its hash, and
+        the directory of its project. Times are Unix seconds.""",
     )
 
     async def run(self, store: Store) -> None:
@@ -158,14 +163,14 @@ class ListKeysApp(StoreCommand):
 
 
 class RevokeKeyApp(StoreCommand):
-    """`key revoke`: the key is good for nothing any more."""
+    """`key revoke`: makes a key invalid."""
 
     name = "jupyter-claude-gateway-key-revoke"
     description = "Revoke an API key, by its id or name."
     examples = "jupyter claude-gateway key revoke ci"
 
     async def run(self, store: Store) -> None:
-        """Revoke it."""
+        """Revoke the key."""
         if len(self.extra_args) != 1:
             raise InvalidRequest("Give the id or the name of one key.")
         (wanted,) = self.extra_args
@@ -193,19 +198,21 @@ class KeyApp(JupyterApp):
     }
 
     def start(self) -> None:
-        """Run the command; without one say which there are."""
+        """Run the command; without one name those that exist."""
         super().start()
         print(f"Name a command: {', '.join(self.subcommands)}.", file=sys.stderr)
         self.exit(1)
 
 
 def expiry(text: str, now: float) -> float:
-    """When a key expires that is good for `text`, say ``30d``; both Unix seconds.
+    """The time at which a key expires that is made `now` for `text`, say ``30d``.
+
+    Both times are Unix seconds.
 
     Raises
     ------
     InvalidRequest
-        It is not a number of s, m, h, d or w, or too much.
+        `text` is not a number of s, m, h, d or w, or it is too long.
     """
     found = re.fullmatch(r"([0-9]{1,12})([smhdw])", text)
     seconds = int(found[1]) * UNIT_SECONDS[found[2]] if found else 0
@@ -218,12 +225,12 @@ def expiry(text: str, now: float) -> float:
 
 
 def tool_names(text: str) -> tuple[str, ...]:
-    """The names in `text`, between commas.
+    """The names of tools in `text`, which are separated by commas.
 
     Raises
     ------
     InvalidRequest
-        One of them is none.
+        One of them cannot be the name of a tool.
     """
     names = tuple(name.strip() for name in text.split(","))
     for name in names:

@@ -1,4 +1,4 @@
-"""`jupyter claude-gateway login`, `logout` and `status`: of the CLI that is used."""
+"""`jupyter claude-gateway login`, `logout` and `status`: about the CLI's account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..claude_code.manager import CLIManager
 from ..errors import CLINotFound
 from .base import Command
 
-# All other arguments are the CLI's.
+# All other arguments go to the CLI.
 _OWN = ("--CLIManager.", "--config=")
 
 #: The exit status of `claude auth status`.
@@ -22,15 +22,20 @@ REMEDY = "Log in with `jupyter claude-gateway login`, or set ANTHROPIC_API_KEY."
 
 
 class LoginApp(Command):
-    """Runs `claude auth login`, or `logout`, in the place of itself, or `status`.
+    """Runs `claude auth login`, `claude auth logout` or `claude auth status`.
 
-    `command` is one of these three. It finds the CLI, and gives it the environment, as
-    a server of the same configuration does: a login that is made here is the one that
-    servers use. Arguments go to the CLI, as they are, and the exit status is its own.
+    It finds the CLI and makes its environment as a server with the same configuration
+    does, so servers use the login that is made here. Arguments go to the CLI unchanged,
+    and the exit status is the CLI's.
+
+    Parameters
+    ----------
+    command:
+        ``login``, ``logout`` or ``status``.
     """
 
     name = "jupyter-claude-gateway-login"
-    description = "Log the Claude Code CLI in, as which the gateway asks the model."
+    description = "Log in the Claude Code CLI, whose account the gateway uses."
     classes = [CLIManager]
 
     def __init__(self, command: str, **kwargs: Any) -> None:
@@ -39,14 +44,14 @@ class LoginApp(Command):
         self._arguments: list[str] = []
 
     def parse_command_line(self, argv: Sequence[str] | None = None) -> None:
-        """Keep for the CLI what is not a trait of ours."""
+        """Read the gateway's own options, and keep all others for the CLI."""
         given = list(sys.argv[2:] if argv is None else argv)
         own = [word for word in given if word.startswith(_OWN)]
         self._arguments = [word for word in given if word not in own]
         super().parse_command_line(own)
 
     def start(self) -> None:
-        """Become the CLI, or run its `status`; on trouble say what it is and exit."""
+        """Become the CLI, or run its `status`; without a CLI say so and exit."""
         super().start()
         manager = CLIManager(parent=self)
         try:
@@ -54,7 +59,7 @@ class LoginApp(Command):
         except CLINotFound as error:
             print(f"{error.message} ({error.detail})", file=sys.stderr)
             self.exit(1)
-        # The settings of a directory are code, which nobody has asked for here.
+        # The settings of a directory are code, and nobody has asked to run it here.
         os.chdir(Path.home())
         sys.stdout.flush()
         words = [cli, "auth", self._command, *self._arguments]
@@ -66,7 +71,7 @@ class LoginApp(Command):
 def _told_status(words: Sequence[str], environment: dict[str, str]) -> int:
     """Run the CLI's `status`; returns its exit status, as a shell would.
 
-    The CLI names a command to log in by that is on no PATH; ours is named after it.
+    The CLI advises a command that may be on no PATH, so this adds the gateway's own.
     """
     ended = subprocess.run(words, env=environment, check=False).returncode  # noqa: S603 - our own words
     if ended == LOGGED_OUT:

@@ -300,6 +300,7 @@ def _changed(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
     """`schema` with each schema directly inside it replaced by `change`."""
 
     def of(part: Any) -> Any:
+        """What takes the place of `part`, which need not be a schema."""
         return change(part) if isinstance(part, dict) else part
 
     changed: Schema = {}

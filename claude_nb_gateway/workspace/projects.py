@@ -419,10 +419,6 @@ class Projects(LoggingConfigurable):
         return await asyncio.to_thread(find, paths) if paths else frozenset()
 
 
-#: The principal of those who need no key.
-LOCAL = "local"
-
-
 def _not_found(reference: str) -> ProjectNotFound:
     return ProjectNotFound(
         f"There is no project {quoted(reference)}. GET /v1/projects lists them, POST "

@@ -12,6 +12,7 @@ from .resources import CHAT, http
 from .test_tools import (
     NAME,
     WEATHER,
+    chat,  # noqa: F401 - a fixture
     echoed,
     message_of,
     result,
@@ -52,7 +53,7 @@ def check_all_told(model, *texts):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("call_id", IDS)
-def test_the_same_id_in_each_turn(chat, model, call_id):
+def test_the_same_id_in_each_turn(chat, model, call_id):  # noqa: F811
     rounds = [user("x"), called(call_id), result(call_id, "one")]
     rounds += [called(call_id), result(call_id, "two"), user("y")]
     rounds += [called(call_id), result(call_id, "three")]
@@ -62,13 +63,13 @@ def test_the_same_id_in_each_turn(chat, model, call_id):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("call_id", IDS)
-def test_the_same_id_for_calls_at_once(chat, model, call_id):
+def test_the_same_id_for_calls_at_once(chat, model, call_id):  # noqa: F811
     results = [result(call_id, "one"), result(call_id, "two")]
     chat(user("x"), called(call_id, call_id), *results)
     check_all_told(model, "one", "two")
 
 
-def test_more_results_than_calls_are_refused(chat):
+def test_more_results_than_calls_are_refused(chat):  # noqa: F811
     results = [result("c", "one"), result("c", "two"), result("c", "three")]
     with pytest.raises(openai.BadRequestError) as error:
         chat(user("x"), called("c", "c"), *results)
@@ -76,7 +77,7 @@ def test_more_results_than_calls_are_refused(chat):
 
 
 @pytest.mark.soak
-def test_a_model_that_gives_the_same_id_each_time(chat, model):
+def test_a_model_that_gives_the_same_id_each_time(chat, model):  # noqa: F811
     messages = [user("weather?")]
     for leg in range(3):
         model.script(Reply(tool_uses=[ToolUse(NAME, id="call_0")]))
@@ -89,7 +90,7 @@ def test_a_model_that_gives_the_same_id_each_time(chat, model):
 
 
 @pytest.mark.soak
-def test_a_model_that_gives_the_same_id_at_once(chat, model):
+def test_a_model_that_gives_the_same_id_at_once(chat, model):  # noqa: F811
     model.script(Reply(tool_uses=[ToolUse(NAME, id="c"), ToolUse(NAME, id="c")]))
     message = message_of(chat(user("weather?")))
     model.script(Reply(["done"]))

@@ -54,6 +54,13 @@ def counted(gateway):
             changed[key] = value - before.get(key, 0)
 
 
+def wait_for_more(gateway, before, *key):
+    """Ask until more is counted than was `before`."""
+    deadline = time.monotonic() + 10
+    while scrape(gateway).get(key, 0) <= before.get(key, 0):
+        assert time.monotonic() < deadline, key
+
+
 def test_an_answer_is_counted(gateway, model, ask):
     usage = {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 7}
     model.script(Reply(["x"], model="claude-sonnet-4-5", usage=usage))
@@ -115,9 +122,12 @@ def test_a_failure_after_the_first_words_is_counted(gateway, model, ask):
 def test_an_abandoned_request_is_counted(gateway, model, ask):
     model.script(Reply(["a "], hang="after"))
     with counted(gateway) as changed:
+        before = scrape(gateway)
         with ask("hi", stream=True) as stream:
             next(iter(stream))
-        model.requests[0].abandoned.wait(5)
+        # The CLI leaves the model first, and then says how the turn ended.
+        assert model.requests[0].abandoned.wait(5)
+        wait_for_more(gateway, before, "claude_gateway_turns_total", "interrupted")
     name = "claude_gateway_requests_total"
     assert changed[name, "chat.completions", "abandoned"] == 1
     assert changed["claude_gateway_turns_total", "interrupted"] == 1

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from claude_nb_gateway.api.routes import meant
+from claude_nb_gateway.api.not_found import meant
 
 from .apis import body_for, error_of, send
 from .resources import http, make_project
@@ -64,6 +64,15 @@ NAMES = [
     "a/completions",
     "a/models/responses/messages",
     "a/responses/compact",
+    "a/responses/compact/models/messages",
+    "v1",
+    "a/v1",
+    "v1/v1",
+    "projects",
+    "sessions",
+    "openapi.json",
+    "a/count_tokens",
+    "resp_1",
 ]
 
 

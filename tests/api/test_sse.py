@@ -12,7 +12,7 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 
-from claude_nb_gateway.api.sse import EventStream
+from claude_nb_gateway.api.sse import EventStream, encode, frame
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +115,23 @@ async def test_reader_that_is_slow_but_reads_is_waited_for(connect):
             await asyncio.sleep(0.02)
         assert await ends.get() is None
     assert answer.count(b"x") >= 2 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "written"),
+    [
+        (b"{}", "", b"data: {}\n\n"),
+        (b"[DONE]", "", b"data: [DONE]\n\n"),
+        (b"{}", "message_stop", b"event: message_stop\ndata: {}\n\n"),
+    ],
+)
+async def test_frame_has_its_data_and_its_name_if_any(data, name, written):
+    assert frame(data, name) == written
+
+
+async def test_event_is_one_line_however_lines_are_counted():
+    text = "a\nb\r\x0b\x0c\x1c\x85\u2028\u2029é"
+    encoded = encode(Event(text))
+    assert encoded.decode().splitlines() == [encoded.decode()]
+    assert "é".encode() in encoded
+    assert msgspec.json.decode(encoded, type=Event).text == text

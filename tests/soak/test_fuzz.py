@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from referencing import Registry
 
-from claude_nb_gateway.api.openapi import document
+from claude_nb_gateway.api.routes import document
 from claude_nb_gateway.testing.server import running_gateway
 
 from .test_soak import Footprint

@@ -10,7 +10,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from claude_nb_gateway.api.openapi import document
+from claude_nb_gateway.api.routes import document
 
 pytestmark = pytest.mark.soak
 
