@@ -1,1 +1,1 @@
-"""How fast the gateway is, beside the CLI alone and beside a peer: `make bench`."""
+"""Measures the gateway, the CLI alone and another gateway: `make bench`."""

@@ -34,8 +34,8 @@ from .subjects import (
     running_peer,
 )
 
-QUIET_SECONDS = 3.0  # in which spares are made ready and processes ended
-BOOT_SECONDS = 1.5  # after which a process that was started alone has booted
+QUIET_SECONDS = 3.0  # time for spares to get ready, and for processes to end
+BOOT_SECONDS = 1.5  # time after which a single process has booted
 AT_ONCE = 12
 SPARES = 4
 LONG = {"deltas": 60, "delay_seconds": 0.03}
@@ -45,13 +45,13 @@ _names = (f"order {number}" for number in itertools.count())
 
 
 def order(**options: float) -> Order:
-    """A question that was never asked before."""
+    """A new question."""
     return Order(next(_names), **options)  # type: ignore[arg-type]
 
 
 @dataclass
 class Bench:
-    """What is measured, and what came of it so far."""
+    """The gateway under test, and the results so far."""
 
     model_url: str
     directory: Path
@@ -61,13 +61,13 @@ class Bench:
     bounds: list[Bound] = field(default_factory=list)
 
     def keep(self, name: str, values: Sequence[float], unit: str = "ms") -> Sample:
-        """Keep and print a sample."""
+        """Add a sample to the results, and print it."""
         sample = self.samples[name] = Sample(values, unit)
         print(f"  {name}: {sample}", file=sys.stderr, flush=True)
         return sample
 
     async def cli(self, *, booted: bool = True) -> CLIAlone:
-        """A CLI process of its own."""
+        """A new CLI process."""
         process = await CLIAlone.start(self.model_url, self.directory)
         if booted:
             await asyncio.sleep(BOOT_SECONDS)
@@ -75,13 +75,13 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def peer(self) -> AsyncIterator[Server]:
-        """The peer, ended afterwards: its processes stay, and would slow the rest."""
+        """The other gateway; it is stopped afterwards, with its idle processes."""
         with running_peer(self.model_url, self.peer_python) as server:
             await server.ask(order())
             yield server
 
     async def clis(self) -> list[CLIAlone]:
-        """As many CLI processes as there are conversations at once, each in one."""
+        """`AT_ONCE` CLI processes, each in a conversation."""
         processes = []
         for _ in range(AT_ONCE):
             processes.append(await self.cli(booted=False))
@@ -93,7 +93,7 @@ class Bench:
 async def spaced(
     ask: Callable[[Order], Awaitable[Answer]], count: int, seconds: float
 ) -> list[Answer]:
-    """Ask so often, one question every so many seconds, whatever becomes of them."""
+    """Ask `count` questions, one every `seconds`, without waiting for the answers."""
     await asyncio.sleep(QUIET_SECONDS)
     asked = []
     for _ in range(count):
@@ -103,12 +103,12 @@ async def spaced(
 
 
 def first_tokens(answers: Sequence[Answer]) -> list[float]:
-    """How long each took to its first token, in milliseconds."""
+    """The time to the first token of each answer, in milliseconds."""
     return [answer.first_token_ms for answer in answers]
 
 
 async def fresh(bench: Bench) -> None:
-    """Conversations that begin, with spares ready."""
+    """Fresh conversations, with spares ready."""
     ours: list[float] = []
     peer: list[float] = []
     booted: list[float] = []
@@ -147,7 +147,7 @@ async def fresh(bench: Bench) -> None:
 
 
 async def burst(bench: Bench) -> None:
-    """Conversations that begin faster than processes do."""
+    """Fresh conversations that arrive faster than processes start."""
     for count in (6, 10):
         values: list[float] = []
         for _ in range(5):
@@ -179,7 +179,7 @@ async def history(bench: Bench) -> None:
 
 
 async def seeding(bench: Bench) -> None:
-    """What a turn of history costs."""
+    """The cost of a turn of history."""
     by_length = {}
     for length in (2, 50, 100, 200):
 
@@ -235,7 +235,7 @@ async def _twelve_turns(server: Server) -> list[float]:
 
 
 async def tools(bench: Bench) -> None:
-    """What comes after the result of a call, on the process that waits for it."""
+    """The answer after the result of a call, from the process that waits for it."""
     ours: list[float] = []
     alone: list[float] = []
     for _ in range(12):
@@ -255,7 +255,7 @@ async def tools(bench: Bench) -> None:
 
 
 async def deltas(bench: Bench) -> None:
-    """What the gateway adds to each delta of one stream, in the second turn."""
+    """The delay that the gateway adds to each delta of one stream."""
     ours: list[float] = []
     peer: list[float] = []
     alone: list[float] = []
@@ -287,7 +287,7 @@ async def _delays(server: Server) -> list[float]:
 
 
 async def throughput(bench: Bench) -> None:
-    """One stream as fast as it will go."""
+    """One stream at full speed."""
     ours: list[float] = []
     peer: list[float] = []
     alone: list[float] = []
@@ -311,7 +311,7 @@ async def throughput(bench: Bench) -> None:
 
 
 async def together(bench: Bench) -> None:
-    """Twelve conversations that begin at the same moment."""
+    """Twelve fresh conversations at the same moment."""
     ours: list[float] = []
     peer: list[float] = []
     for _ in range(5):
@@ -339,9 +339,9 @@ async def _at_once(server: Server) -> list[float]:
 
 
 async def _clis_at_once(bench: Bench, cpu_ms: list[float]) -> list[float]:
-    """What no gateway can do better: nothing but the CLI, as many as fit start.
+    """The limit for any gateway: only CLI processes, without a gateway.
 
-    Those that are not there before start one on each core, in turn.
+    `SPARES` processes are booted before. The others start one on each core, in turn.
     """
     booted = [await bench.cli() for _ in range(SPARES)]
     cores = asyncio.Semaphore(os.cpu_count() or 1)
@@ -368,7 +368,7 @@ async def _clis_at_once(bench: Bench, cpu_ms: list[float]) -> list[float]:
 
 
 async def together_again(bench: Bench) -> None:
-    """Twelve conversations that go on at the same moment."""
+    """Twelve continued conversations at the same moment."""
     ours: list[float] = []
     alone: list[float] = []
     questions = [order() for _ in range(AT_ONCE)]
@@ -400,7 +400,7 @@ async def together_again(bench: Bench) -> None:
 
 
 async def neighbours(bench: Bench) -> None:
-    """What the rest of the Jupyter server notices of twelve streams."""
+    """The effect of twelve streams on the rest of the Jupyter server."""
     url = urljoin(bench.ours.base_url, "../api/status")
     await asyncio.sleep(QUIET_SECONDS)
     idle = bench.keep("GET /api/status, idle", await _latencies(bench, url, 300))
@@ -439,7 +439,7 @@ SESSIONS = 10_000
 
 
 async def store(bench: Bench) -> None:
-    """What the database costs: turns with and without it, and long listings."""
+    """The cost of the database: turns with and without it, and long lists."""
     kinds: list[list[float]] = [[], [], []]
     with running_ours(bench.model_url, NO_STORE) as other:
         for _ in range(6):
@@ -450,7 +450,7 @@ async def store(bench: Bench) -> None:
                 Talk(other),
                 Talk(bench.ours, {"session_id": session}),
             ]
-            # One turn of each in turn, so that they share the machine's moods.
+            # Alternating turns, so that a change of the machine's load affects both.
             for turn in range(25):
                 for values, talk in zip(kinds, asked, strict=True):
                     value = await talk.go_on()
@@ -473,14 +473,14 @@ async def store(bench: Bench) -> None:
 
 @dataclass
 class Talk:
-    """A conversation; where `fields` name its session, only what is new is sent."""
+    """A conversation; if `fields` name its session, only new messages are sent."""
 
     server: Server
     fields: dict[str, str] = field(default_factory=dict)
     messages: list[dict[str, str]] = field(default_factory=list)
 
     async def go_on(self) -> float:
-        """Take one more turn; the time to its first token in milliseconds."""
+        """Run one more turn; returns the time to its first token in milliseconds."""
         question = {"role": "user", "content": order().text()}
         self.messages.append(question)
         sent = [question] if self.fields else self.messages
@@ -558,7 +558,7 @@ BENCHMARKS = [
 
 
 def document(bench: Bench) -> str:
-    """The page that says what was measured."""
+    """The page with the results, in Markdown."""
     bounds = table(
         ["Figure", "Bound", "Value", "Met", "Measured"],
         [bound.row() for bound in bench.bounds],
@@ -569,28 +569,28 @@ def document(bench: Bench) -> str:
     )
     return f"""# How fast it is
 
-`make bench` wrote this page, on {os.cpu_count()} cores, in one run: the Claude Code CLI
-alone, this gateway as an extension of a Jupyter server with its default settings, and
-the gateway [claude-code-openai](https://pypi.org/project/claude-code-openai/) from
-PyPI with its own, all with the same CLI binary and the same model, a stand-in on
-loopback that answers at once. What is compared are the ratios: the times are those of
-one machine. The client that measures shares its cores.
+`make bench` wrote this page on {os.cpu_count()} cores, in one run: the Claude Code CLI
+alone; this gateway as an extension of a Jupyter server, with default settings; and the
+gateway [claude-code-openai](https://pypi.org/project/claude-code-openai/) from PyPI,
+with default settings. All use the same CLI binary, and the same stand-in for the model,
+which runs on loopback and answers at once. Compare the ratios: the times are those of
+one machine. The measuring client shares the cores of that machine.
 
 {bounds}
 
-What many fresh conversations at once can reach is what the CLI can, since each takes
-the start of a process. *CLI alone, {AT_ONCE} at once* is nothing but processes that are
-spoken to directly, {SPARES} booted before and the others started one on each core: no
-gateway can be faster with as many spares.
+Each fresh conversation needs a new process. So the CLI limits how fast many fresh
+conversations at once can be. *CLI alone, {AT_ONCE} at once* measures only processes,
+without a gateway: {SPARES} are booted before, and the others start one on each core.
+With as many spares, no gateway can be faster.
 
-Medians, and where 10 and 90 of a hundred lie:
+Medians, with the 10th and 90th percentile:
 
 {samples}
 """
 
 
 async def run(arguments: argparse.Namespace) -> Bench:
-    """Run the benchmarks that were asked for."""
+    """Run the benchmarks that `arguments` name, by default all."""
     with ExitStack() as stack:
         model_url = stack.enter_context(running_model())
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -608,7 +608,7 @@ async def run(arguments: argparse.Namespace) -> Bench:
 
 
 def main() -> None:
-    """Measure, print the page, and write it where it was asked for."""
+    """Measure, print the page, and write it to the file of `--write`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--peer", type=Path, required=True, help="python that has claude-code-openai"
@@ -617,7 +617,9 @@ def main() -> None:
     names = [benchmark.__name__ for benchmark in BENCHMARKS]
     parser.add_argument("only", nargs="*", metavar="NAME", help=", ".join(names))
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers stay
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(1)
+    )  # so that the servers are stopped
     page = document(asyncio.run(run(arguments)))
     print(page)
     if arguments.write:

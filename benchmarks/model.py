@@ -1,9 +1,9 @@
-"""The model of the benchmarks: says at once, and as fast, whatever it is told to.
+"""The model of the benchmarks: it answers at once, as the question orders.
 
-Run as a program it prints its address and serves until it is ended. The last user
-turn asks for the answer: `Order` as JSON. Each delta of the answer is the time it
-was sent, in nanoseconds of the monotonic clock, which all processes of a machine
-share; the first is preceded by how many turns the model was given.
+As a program it prints its address, and serves until it is stopped. The last user turn
+is an `Order` as JSON. Each delta of the answer is the time at which it was sent, in
+nanoseconds of the monotonic clock, which all processes of a machine share. Before the
+first delta is the number of turns that the model got.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from claude_nb_gateway.demo.model import RecordedRequest
 
 
 class Order(msgspec.Struct):
-    """What to answer: so many `deltas`, so far apart. `name` tells orders apart.
+    """An order for an answer: `deltas` pieces of text, every `delay_seconds`.
 
-    With `call` the first tool is called, and its result is answered.
+    `name` makes the order unique. With `call` the model first calls the first tool,
+    and then answers its result.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Order(msgspec.Struct):
     call: bool = False
 
     def text(self) -> str:
-        """The question that orders this."""
+        """The question with this order."""
         return msgspec.json.encode(self).decode()
 
 
@@ -52,10 +53,10 @@ class Messages(web.RequestHandler):
     """`POST /v1/messages`, streamed."""
 
     async def post(self) -> None:
-        """Answer as ordered."""
+        """Answer as the order says."""
         body = json.loads(self.request.body)
         request = RecordedRequest("", {}, body)
-        # The peer puts words of its own around the question.
+        # The other gateway adds its own words to the question.
         texts = "".join(text for _, text in request.turns)
         (ordered,) = re.findall(r'\{"name".*?\}', texts)[-1:]
         order = msgspec.json.decode(ordered, type=Order)

@@ -1,4 +1,4 @@
-"""Figures with their spread, and the table of them."""
+"""Figures with their spread, and tables of them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sample:
-    """Repeated measurements of one thing."""
+    """Repeated measurements of one figure."""
 
     values: Sequence[float]
     unit: str = "ms"
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median of the values."""
         return statistics.median(self.values)
 
     def quantile(self, share: float) -> float:
-        """The value that `share` of all are not above."""
+        """The value that a `share` of all values does not exceed."""
         ordered = sorted(self.values)
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
@@ -34,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Bound:
-    """A figure, what it may be at most or must be at least, and what it is."""
+    """A figure, its value, and its upper limit; or its lower limit, if `at_least`."""
 
     figure: str
     rule: str
@@ -45,13 +45,13 @@ class Bound:
 
     @property
     def met(self) -> bool:
-        """Whether the bound holds."""
+        """Whether the value is within the limit."""
         if self.at_least:
             return self.value >= self.limit
         return self.value <= self.limit
 
     def row(self) -> tuple[str, ...]:
-        """Its line of the table."""
+        """Its row of the table."""
         sign = "≥" if self.at_least else "≤"
         bound = f"{sign} {_short(self.limit)} {self.rule}"
         verdict = "yes" if self.met else "**no**"
@@ -67,7 +67,7 @@ def ratio(
     *,
     at_least: bool = False,
 ) -> Bound:
-    """The bound on our median as a multiple of another's."""
+    """The bound on the ratio of our median to the other's."""
     measured = f"{ours} against {other}"
     value = ours.median / other.median
     return Bound(figure, f"× {rule}", value, limit, at_least, measured)

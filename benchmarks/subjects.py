@@ -1,4 +1,4 @@
-"""What is measured: the CLI alone, this gateway, and the gateway of a peer."""
+"""What is measured: the CLI alone, this gateway, and another gateway."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ READ_BYTES = 2**18
 
 @dataclass
 class Answer:
-    """What came of a question, with times in seconds of the monotonic clock."""
+    """The answer to a question, with times in seconds of the monotonic clock."""
 
     asked: float
     arrivals: list[tuple[float, bytes]] = field(default_factory=list)
 
     def texts(self) -> list[tuple[float, str]]:
-        """Each delta's text, and when it came."""
+        """The text of each delta, and the time when it arrived."""
         found: list[tuple[float, str]] = []
         rest = b""
         for arrived, data in self.arrivals:
@@ -58,12 +58,12 @@ class Answer:
 
     @property
     def first_token_ms(self) -> float:
-        """How long it took from the question to the first delta."""
+        """The time from the question to the first delta."""
         return (self.texts()[0][0] - self.asked) * 1e3
 
     @property
     def turns(self) -> int:
-        """How many turns the model was given."""
+        """The number of turns that the model got."""
         return int(self.texts()[0][1].split()[0])
 
     @property
@@ -75,17 +75,17 @@ class Answer:
 
     @property
     def data(self) -> bytes:
-        """All that came."""
+        """All bytes that arrived."""
         return b"".join(data for _, data in self.arrivals)
 
     @property
     def content(self) -> str:
-        """The whole answer."""
+        """The text of the whole answer."""
         return "".join(text for _, text in self.texts())
 
     @property
     def delays_ms(self) -> list[float]:
-        """How long each delta was under way, but for the first ones."""
+        """The time that each delta took to arrive, without the first ones."""
         return [
             arrived * 1e3 - int(stamp) / 1e6
             for arrived, text in self.texts()[5:]
@@ -94,7 +94,7 @@ class Answer:
 
     @property
     def deltas_a_second(self) -> float:
-        """How many deltas came a second, from the first to the last."""
+        """The number of deltas per second, from the first to the last."""
         texts = self.texts()
         return len(self.content.split()) / (texts[-1][0] - texts[0][0])
 
@@ -113,7 +113,7 @@ def _texts_of(line: bytes) -> Iterator[str]:
 
 @dataclass
 class CLIAlone:
-    """One CLI process, spoken to directly: the least that any gateway can need."""
+    """One CLI process without a gateway: the minimum that any gateway needs."""
 
     process: asyncio.subprocess.Process
     answered: int = 0
@@ -122,7 +122,7 @@ class CLIAlone:
 
     @classmethod
     async def start(cls, model_url: str, directory: Path) -> CLIAlone:
-        """Start the process that the gateway would start."""
+        """Start a process, in the same way as the gateway."""
         environment = command.child_environment(
             os.environ, extra=demo_environment(model_url, str(directory)), max_retries=0
         )
@@ -136,7 +136,7 @@ class CLIAlone:
         return cls(process)
 
     async def ask(self, question: Order) -> Answer:
-        """Ask; the first time the process is initialized by the same write."""
+        """Ask; the first question also initializes the process."""
         messages: list[dict[str, Any]] = [
             protocol.user_message([{"type": "text", "text": question.text()}])
         ]
@@ -179,7 +179,7 @@ class CLIAlone:
         raise AssertionError("no call")
 
     async def stop(self) -> None:
-        """End the process."""
+        """Stop the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         await self.process.wait()
@@ -196,7 +196,7 @@ class Server:
     async def ask(
         self, question: Order, history: Sequence[str] = (), system: str = SYSTEM
     ) -> Answer:
-        """Ask, streamed; `history` are the texts of the turns before, in turn."""
+        """Ask, streamed; `history` has the texts of the earlier turns, alternating."""
         roles = ["user", "assistant"] * len(history)
         turns = zip(roles, history, strict=False)
         messages = [
@@ -207,7 +207,7 @@ class Server:
         return await self.post(messages)
 
     async def after_call(self, question: Order) -> Answer:
-        """Ask, and answer the call that comes; what is returned follows on that."""
+        """Ask, send the result of the call, and return the answer after it."""
         messages: list[dict[str, Any]] = [{"role": "user", "content": question.text()}]
         function = {"name": TOOL.name, "description": TOOL.description}
         tools = [{"type": "function", "function": function}]
@@ -232,7 +232,7 @@ class Server:
         return answer
 
     async def _post(self, path: str, body: bytes) -> AsyncIterator[bytes]:
-        # A client library would add its own time to every delta.
+        # Not a client library: it would add its own time to every delta.
         url = urlsplit(self.base_url)
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
         headers = {
@@ -262,7 +262,7 @@ class Server:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What lets a caller in."""
+        """The headers with the key."""
         return {"Authorization": f"Bearer {self.key}"}
 
     @property
@@ -285,7 +285,7 @@ class Server:
 
 @contextlib.contextmanager
 def running_model() -> Iterator[str]:
-    """The model of the benchmarks in a process of its own; gives its address."""
+    """Run the model of the benchmarks in a separate process; yields its address."""
     words = [sys.executable, "-m", "benchmarks.model"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -321,7 +321,7 @@ def running_peer(model_url: str, python: Path) -> Iterator[Server]:
             "CLAUDEGATE_LOG_LEVEL": "WARNING",
             "IS_SANDBOX": "1",  # or the CLI refuses the peer's permissions to root
         }
-        # Not resolved: the link is what makes it the virtual environment's.
+        # Do not resolve the link: it makes Python use the virtual environment.
         words = [str(python.absolute()), "-m", "claudegate", "serve"]
         with subprocess.Popen(
             words, env=environment, cwd=directory, stdout=subprocess.DEVNULL

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*command: str | Path) -> str:
-    """Run a command, show what it says if it fails, return its output."""
+    """Run a command and return its output; exit with the output if it fails."""
     done = subprocess.run(
         list(map(str, command)), cwd=ROOT, capture_output=True, text=True
     )

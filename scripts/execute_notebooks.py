@@ -14,12 +14,12 @@ from claude_nb_gateway.testing.server import STANDALONE, running_gateway
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
-# Of a run, not of the notebook: they would change with every execution.
+# These fields change with every execution.
 VOLATILE = ("session", "cost_usd")
 
 
 def main() -> None:
-    """Execute and save every notebook; a cell that fails unasked stops it."""
+    """Execute and save every notebook; stop at a cell that fails unexpectedly."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with running_gateway(directory, "", "--demo", command=STANDALONE) as gateway:
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def execute(path: Path) -> None:
-    """Execute the notebook at `path` and save it without what is volatile."""
+    """Execute the notebook at `path`, and save it without the volatile fields."""
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, resources=resources, timeout=120).execute()

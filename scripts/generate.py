@@ -1,6 +1,6 @@
-"""Write what of the documentation comes from the code: `generate.py [--check]`.
+"""Write the parts of the documentation that come from the code.
 
-Each part stands between two comments in its file.
+Usage: `generate.py [--check]`. Each part is between two comments in its file.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ CONFIGURABLES = (
     SchemaChecker,
     ClaudeMagics,
 )
-# Computed from the machine, so that a literal would be wrong elsewhere.
+# These defaults depend on the machine.
 COMPUTED = {"max_processes": "from memory"}
 
 
 def options() -> str:
-    """A Markdown table of every configurable trait of ours."""
+    """A Markdown table of all our configurable traits."""
     rows = ["| option | default | meaning |", "| --- | --- | --- |"]
     for cls in CONFIGURABLES:
         for name, trait in sorted(cls.class_own_traits(config=True).items()):
@@ -76,7 +76,7 @@ def rights() -> str:
 
 
 def fields(described: Fields) -> Callable[[], str]:
-    """A Markdown table of what becomes of each field of a request."""
+    """A Markdown table of what each field of a request does."""
 
     def table() -> str:
         rows = ["| field | what becomes of it |", "| --- | --- |"]
@@ -111,7 +111,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 
 
 def current(text: str, parts: dict[str, Callable[[], str]]) -> str:
-    """`text` with each of `parts` made anew."""
+    """`text` with each of `parts` generated again."""
     for name, make in parts.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         pattern = re.compile(f"({re.escape(begin)}).*?({re.escape(end)})", re.S)
@@ -123,7 +123,7 @@ def current(text: str, parts: dict[str, Callable[[], str]]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the parts, or with --check say whether they are current."""
+    """Write the parts; with --check only report those that are out of date."""
     stale = 0
     for name, parts in PARTS.items():
         path = ROOT / name

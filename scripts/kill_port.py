@@ -8,13 +8,13 @@ import psutil
 
 
 def main(port: int) -> int:
-    """Send SIGTERM to whoever of this user listens on `port`, and wait."""
+    """Stop the processes of this user that listen on `port`, with SIGTERM."""
     listening = []
     for process in psutil.process_iter():
         try:
             connections = process.net_connections(kind="tcp")
         except psutil.Error:
-            continue  # not ours to look into
+            continue  # a process of another user
         if any(
             c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections
         ):

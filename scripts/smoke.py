@@ -1,6 +1,7 @@
-"""Ask a running gateway a few things: `smoke.py BASE_URL`; the key is OPENAI_API_KEY.
+"""Send a few requests to a running gateway: `smoke.py BASE_URL`.
 
-It uses the login of the CLI behind that gateway, and a few tokens of it.
+The key is in OPENAI_API_KEY. The requests use the login of the gateway's CLI, and cost
+a few tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import openai
 
 
 def main(base_url: str) -> None:
-    """List models, then one answer whole and one streamed."""
+    """List the models, and get one whole and one streamed answer."""
     key = os.environ.get("OPENAI_API_KEY", "none")
     client = openai.OpenAI(base_url=base_url, api_key=key)
     models = [model.id for model in client.models.list()]
