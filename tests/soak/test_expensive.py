@@ -266,6 +266,12 @@ class Sampler:
         took = sorted(_with_those_not_asked(json.loads(out)))
         return took[int(len(took) * 0.99)]
 
+    def kill(self):
+        """End it, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
 
 def _with_those_not_asked(took):
     """The times of all who would have asked, also while the one who did had to wait."""
@@ -281,9 +287,7 @@ def sampling(gateway):
     try:
         yield sampler
     finally:
-        if sampler._process.poll() is None:
-            sampler._process.kill()
-            sampler._process.communicate()
+        sampler.kill()
 
 
 def make_project(gateway, number):
