@@ -33,7 +33,7 @@ FIRST_TOKEN_SECONDS = Histogram(
 SESSIONS = Counter(
     "claude_gateway_sessions",
     "Sessions used for a turn by source: live (the conversation's own process), "
-    "prepared (a spare with the same opening), spare (a plain spare), started (there "
+    "prepared (a spare with the same setup), spare (a plain spare), started (there "
     "was no spare)",
     ["source"],
 )

@@ -117,19 +117,17 @@ class Scope:
 
     def hold(self, conversation: Conversation, principal: str) -> Conversation:
         """`conversation` with what this scope adds, asked by `principal`."""
-        opening = replace(
-            conversation.opening, profile=self.profile, principal=principal
-        )
+        setup = replace(conversation.setup, profile=self.profile, principal=principal)
         if self.session is None:
-            return replace(conversation, opening=opening)
+            return replace(conversation, setup=setup)
         prompt = conversation.prompt
         if not prompt and self.session.system:
             prompt = (self.session.system,)
-            opening = replace(opening, system=(*prompt, *opening.system))
-        model = opening.model or self.session.model or None
+            setup = replace(setup, system=(*prompt, *setup.system))
+        model = setup.model or self.session.model or None
         return replace(
             conversation,
-            opening=replace(opening, model=model),
+            setup=replace(setup, model=model),
             session_id=self.session.id,
             begun=self.session_begun,
             prompt=prompt,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from .guard import AUTO_MEMORY, Guarded, settings_for
-from .profile import PLAIN, Boot, Profile
+from .profile import PLAIN, Launch, Profile
 from .tools import SERVER
 
 STREAM_JSON = (
@@ -134,14 +134,14 @@ SECRETS = (
 NESTING = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
-def command_for(cli: str, boot: Boot, guarded: Guarded | None = None) -> list[str]:
+def command_for(cli: str, launch: Launch, guarded: Guarded | None = None) -> list[str]:
     """The command of a process, for any system prompt and model.
 
     In a project its tools for files keep out of what is `guarded`.
     """
-    profile = boot.profile
-    words = [cli, *STREAM_JSON, *_session(boot)]
-    for flag, value in (("--model", boot.model), ("--effort", boot.effort)):
+    profile = launch.profile
+    words = [cli, *STREAM_JSON, *_session(launch)]
+    for flag, value in (("--model", launch.model), ("--effort", launch.effort)):
         words += [flag, value] if value else []
     if profile.directory:
         words += _project(profile, guarded or Guarded())
@@ -152,10 +152,10 @@ def command_for(cli: str, boot: Boot, guarded: Guarded | None = None) -> list[st
     return [*words, *allowed, "--tools", ",".join(profile.tools)]
 
 
-def _session(boot: Boot) -> list[str]:
-    if not boot.session_id:
+def _session(launch: Launch) -> list[str]:
+    if not launch.session_id:
         return ["--no-session-persistence"]
-    return ["--resume" if boot.resumed else "--session-id", boot.session_id]
+    return ["--resume" if launch.resumed else "--session-id", launch.session_id]
 
 
 def _project(profile: Profile, guarded: Guarded) -> list[str]:
@@ -169,10 +169,10 @@ def _project(profile: Profile, guarded: Guarded) -> list[str]:
     return words
 
 
-def variables_for(boot: Boot) -> dict[str, str]:
+def variables_for(launch: Launch) -> dict[str, str]:
     """What the environment of such a process has beside that of any other."""
-    profile = boot.profile
-    variables = dict(OWN_PROMPT if boot.session_id else WHOLE_HISTORY)
+    profile = launch.profile
+    variables = dict(OWN_PROMPT if launch.session_id else WHOLE_HISTORY)
     if profile.directory and profile.memory and not profile.trusted:
         variables[MEMORY_VARIABLE] = "1"
     if not profile.user_memory:
@@ -186,7 +186,7 @@ def child_environment(
     extra: Mapping[str, str],
     max_retries: int,
     secrets: Iterable[str] = SECRETS,
-    boot: Boot = PLAIN,
+    launch: Launch = PLAIN,
 ) -> dict[str, str]:
     """The environment of a CLI process: `inherited` less what is not its business.
 
@@ -199,7 +199,7 @@ def child_environment(
         if not _is_hidden(name.upper(), patterns)
     }
     retries = {"CLAUDE_CODE_MAX_RETRIES": str(max_retries)}
-    own = variables_for(boot)
+    own = variables_for(launch)
     return {**kept, **QUIET, **FAITHFUL, **own, **retries, **extra}
 
 

@@ -39,11 +39,11 @@ from .pool.locks import Writers
 from .pool.queue import Line, Place
 from .pool.spares import Spares
 from .process import CLIProcess, end_all
-from .profile import CHAT, PLAIN, Boot
+from .profile import CHAT, PLAIN, Launch
 from .protocol import RateLimits
 from .session import Session
 from .transcripts import Transcripts
-from .turns import Conversation, Opening
+from .turns import Conversation, Setup
 
 PROCESS_BYTES = 200 * 2**20
 # Spares are replaced when no conversation has begun for so long, since starting
@@ -205,7 +205,7 @@ class CLIManager(LoggingConfigurable):
         self._writers = Writers(self.max_queue_length)
         # The sessions that a turn is about to be asked in, and whether it was stopped.
         self._preparing: dict[str, bool] = {}
-        self._booting = 0
+        self._launching = 0
         self._can_rehearse = True
         self._cores = machine.cores()
         self._refilling = False
@@ -246,20 +246,20 @@ class CLIManager(LoggingConfigurable):
         """The absolute path of the CLI; raises CLINotFound if there is none."""
         return locations.find_cli(self.cli_path)
 
-    def environment(self, boot: Boot = PLAIN) -> dict[str, str]:
-        """The environment of a CLI process that is started for `boot`."""
+    def environment(self, launch: Launch = PLAIN) -> dict[str, str]:
+        """The environment of a CLI process that is started for `launch`."""
         return command.child_environment(
             os.environ,
             extra=self.cli_env,
             max_retries=self.api_max_retries,
             secrets=self.hidden_env,
-            boot=boot,
+            launch=launch,
         )
 
     @contextlib.asynccontextmanager
     async def session(
         self,
-        opening: Opening | None = None,
+        setup: Setup | None = None,
         digests: Sequence[bytes] = (),
         *,
         recorded: bool = True,
@@ -279,14 +279,14 @@ class CLIManager(LoggingConfigurable):
             There is no CLI to start.
         """
         found = self._idle.take(digests, self._may_continue)
-        if found is None or opening is None:
-            boot = _boot_for(opening) if recorded else _unrecorded(opening)
-            lease = Lease(await self._claim(boot, opening))
-            self._writers.begin(lease.session.boot.session_id)
+        if found is None or setup is None:
+            launch = _launch_for(setup) if recorded else _unrecorded(setup)
+            lease = Lease(await self._claim(launch, setup))
+            self._writers.begin(lease.session.launch.session_id)
         else:
             held, live = found[0] + 1, found[1]
-            up_to_date = self._up_to_date(live, opening, held)
-            lease = await self._prepared(live.boot.session_id, up_to_date)
+            up_to_date = self._up_to_date(live, setup, held)
+            lease = await self._prepared(live.launch.session_id, up_to_date)
         with self._lent_out(lease):
             yield lease
 
@@ -327,7 +327,7 @@ class CLIManager(LoggingConfigurable):
         if the turn was still being prepared.
         """
         for session in self._lent:
-            if session.boot.session_id == session_id:
+            if session.launch.session_id == session_id:
                 await session.stop()
                 return True
         if session_id in self._preparing:
@@ -355,8 +355,8 @@ class CLIManager(LoggingConfigurable):
 
     def is_busy_in(self, directory: str) -> bool:
         """Whether a turn runs in `directory`."""
-        boots = [*self._line.boots, *(session.boot for session in self._lent)]
-        return any(boot.profile.directory == directory for boot in boots)
+        launches = [*self._line.launches, *(session.launch for session in self._lent)]
+        return any(launch.profile.directory == directory for launch in launches)
 
     async def release(self, session_id: str) -> bool:
         """End the session's idle process, if it has one; returns whether it had."""
@@ -368,7 +368,7 @@ class CLIManager(LoggingConfigurable):
     async def release_directory(self, directory: str) -> None:
         """End all idle processes that run in `directory`: it may do less now."""
         found = self._idle.take_where(
-            lambda session: session.boot.profile.directory == directory
+            lambda session: session.launch.profile.directory == directory
         )
         for session in found:
             await self._retire(session)
@@ -386,28 +386,28 @@ class CLIManager(LoggingConfigurable):
     async def open(
         self,
         session: Session,
-        opening: Opening,
+        setup: Setup,
         max_output_tokens: int | None = None,
     ) -> None:
-        """Make `session` ready for the next turn of a conversation with `opening`.
+        """Make `session` ready for the next turn of a conversation with `setup`.
 
         Raises
         ------
         InvalidRequest
             There is no such model.
         ProtocolError
-            The session is bound to another opening.
+            The session is bound to another setup.
         """
-        if session.opening is None:
-            await self._initialize(session, opening)
-        elif not session.fits(opening):
+        if session.setup is None:
+            await self._initialize(session, setup)
+        elif not session.fits(setup):
             raise ProtocolError(
                 "The gateway took a process that was made ready for another request. "
                 "Try again."
             )
         await session.apply_settings(
-            model=self.models.resolve(opening.model),
-            effort=opening.effort,
+            model=self.models.resolve(setup.model),
+            effort=setup.effort,
             max_output_tokens=max_output_tokens,
         )
 
@@ -459,10 +459,10 @@ class CLIManager(LoggingConfigurable):
 
     async def _ask_for_models(self) -> None:
         async with self.session() as lease:
-            await self._initialize(lease.session, Opening(None))
+            await self._initialize(lease.session, Setup(None))
 
-    async def _initialize(self, session: Session, opening: Opening) -> None:
-        about = await session.initialize(opening)
+    async def _initialize(self, session: Session, setup: Setup) -> None:
+        about = await session.initialize(setup)
         self.models.update(about.get("models", []))
 
     @contextlib.contextmanager
@@ -497,31 +497,29 @@ class CLIManager(LoggingConfigurable):
                 raise
         # One that is still ending may still be writing.
         for session in list(self._sessions):
-            if session.boot.session_id == conversation.session_id:
+            if session.launch.session_id == conversation.session_id:
                 await self._close(session)
         return Lease(await self._resume(conversation))
 
-    async def _up_to_date(
-        self, live: Session, opening: Opening, turns_held: int
-    ) -> Lease:
+    async def _up_to_date(self, live: Session, setup: Setup, turns_held: int) -> Lease:
         """`live`, or one that goes on from its transcript if another has written it.
 
         Where that cannot be, a fresh one that holds nothing.
         """
-        session_id = live.boot.session_id
+        session_id = live.launch.session_id
         self._writers.begin(session_id)
         try:
             if not session_id or not await self._moved(live):
                 metrics.SESSIONS.labels("live").inc()
                 return Lease(live, turns_held)
             await self._retire(live)
-            tail = await self._tail(opening.profile.directory, session_id)
+            tail = await self._tail(setup.profile.directory, session_id)
             if tail is not None:
-                resumed = await self._go_on(opening, session_id, tail)
+                resumed = await self._go_on(setup, session_id, tail)
                 return Lease(resumed, turns_held)
-            fresh = await self._claim(_boot_for(opening), opening)
+            fresh = await self._claim(_launch_for(setup), setup)
             self._writers.end(session_id)
-            self._writers.begin(fresh.boot.session_id)
+            self._writers.begin(fresh.launch.session_id)
             return Lease(fresh)
         except BaseException:
             self._dismiss(live)
@@ -529,12 +527,12 @@ class CLIManager(LoggingConfigurable):
             raise
 
     async def _serves(self, session: Session, conversation: Conversation) -> bool:
-        fits = session.fits(conversation.opening)
+        fits = session.fits(conversation.setup)
         awaited = session.awaits == conversation.results
         return fits and awaited and not await self._moved(session)
 
     async def _resume(self, conversation: Conversation) -> Session:
-        opening, session_id = conversation.opening, conversation.session_id
+        setup, session_id = conversation.setup, conversation.session_id
         if conversation.results:
             raise InvalidRequest(
                 "`messages`: the session no longer waits for these results of calls. "
@@ -542,7 +540,7 @@ class CLIManager(LoggingConfigurable):
                 param="messages",
                 code="results_not_awaited",
             )
-        tail = await self._tail(opening.profile.directory, session_id)
+        tail = await self._tail(setup.profile.directory, session_id)
         if tail is None and conversation.begun:
             raise InvalidRequest(
                 f"The transcript of the session {quoted(session_id)} is gone: Claude "
@@ -551,24 +549,22 @@ class CLIManager(LoggingConfigurable):
                 param="session_id",
                 code="session_transcript_missing",
             )
-        return await self._go_on(opening, session_id, tail)
+        return await self._go_on(setup, session_id, tail)
 
-    async def _go_on(
-        self, opening: Opening, session_id: str, tail: str | None
-    ) -> Session:
-        boot = Boot(
-            opening.profile,
+    async def _go_on(self, setup: Setup, session_id: str, tail: str | None) -> Session:
+        launch = Launch(
+            setup.profile,
             session_id,
             resumed=tail is not None,
-            model=self.models.known(opening.model),
-            effort=opening.effort,
+            model=self.models.known(setup.model),
+            effort=setup.effort,
         )
-        started = await self._claim(boot, opening)
+        started = await self._claim(launch, setup)
         started.known.add(tail or "")
         return started
 
     def _may_continue(self, session: Session) -> bool:
-        session_id = session.boot.session_id
+        session_id = session.launch.session_id
         # Without a transcript there is no way back to what was asked.
         astray = session.strayed and not session_id
         return not astray and self._writers.free(session_id)
@@ -578,8 +574,8 @@ class CLIManager(LoggingConfigurable):
             return True
         if session.waiting:
             return False  # it is in the middle of a turn, and does not hear of others
-        boot = session.boot
-        tail = await self._tail(boot.profile.directory, boot.session_id)
+        launch = session.launch
+        tail = await self._tail(launch.profile.directory, launch.session_id)
         return (tail or "") not in session.known
 
     async def _tail(self, directory: str, session_id: str) -> str | None:
@@ -589,18 +585,18 @@ class CLIManager(LoggingConfigurable):
 
         return await asyncio.to_thread(read)
 
-    async def _claim(self, boot: Boot, opening: Opening | None) -> Session:
+    async def _claim(self, launch: Launch, setup: Setup | None) -> Session:
         if self._closing:
             raise ShuttingDown
-        if boot == PLAIN:
+        if launch == PLAIN:
             self._expect_more()
-            spare = self._spares.take(opening)
+            spare = self._spares.take(setup)
             if spare is not None:
-                metrics.SESSIONS.labels("prepared" if spare.opening else "spare").inc()
+                metrics.SESSIONS.labels("prepared" if spare.setup else "spare").inc()
                 return spare
         if len(self._line) >= self.max_queue_length:
             raise self._too_busy(f"{len(self._line)} requests wait for one already.")
-        place = self._line.join(boot, opening)
+        place = self._line.join(launch, setup)
         self._start_more()
         try:
             with metrics.QUEUE_WAIT_SECONDS.time():
@@ -619,7 +615,7 @@ class CLIManager(LoggingConfigurable):
         # is put there.
         await asyncio.wait([place.taken_by], timeout=self.queue_timeout_seconds)
         if place in self._line and self._line.is_served(place):
-            # One is starting for it. It may turn out to be bound to another opening.
+            # One is starting for it. It may turn out to be bound to another setup.
             await asyncio.wait([place.taken_by], timeout=self.control_timeout_seconds)
         if place in self._line:
             raise self._too_busy("Try again later.")
@@ -633,9 +629,9 @@ class CLIManager(LoggingConfigurable):
         )
 
     def _settle(self, session: Session) -> None:
-        if place := self._line.take_next(session.boot, session):
+        if place := self._line.take_next(session.launch, session):
             place.taken_by.set_result(session)
-        elif session.boot != PLAIN or self._closing or self._spares.missing <= 0:
+        elif session.launch != PLAIN or self._closing or self._spares.missing <= 0:
             self._dismiss(session)
         else:
             self._spares.put(session)
@@ -648,15 +644,15 @@ class CLIManager(LoggingConfigurable):
         # seconds: as many at a time as there are cores, and one less where nobody
         # waits, for the turns that are running.
         cores = self._cores
-        at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._booting
+        at_once = min(cores, max(len(self._line), cores - 1, 1)) - self._launching
         room = self.max_processes - self._places_taken
         wanted = self._line.to_start(spares)
         for_requests = len(wanted) - spares
-        for number, boot in enumerate(wanted[: max(min(at_once, room), 0)]):
-            self._line.starting.append(boot)
-            self._booting += 1
+        for number, launch in enumerate(wanted[: max(min(at_once, room), 0)]):
+            self._line.starting.append(launch)
+            self._launching += 1
             self._places_taken += 1
-            self._own(self._start_one(boot, is_spare=number >= for_requests))
+            self._own(self._start_one(launch, is_spare=number >= for_requests))
         self._refilling = spares > 0
         if self._places_taken >= self.max_processes:
             self._make_room(spares)
@@ -672,20 +668,20 @@ class CLIManager(LoggingConfigurable):
             self._dismiss(least)
             short -= 1
 
-    async def _start_one(self, boot: Boot, *, is_spare: bool) -> None:
+    async def _start_one(self, launch: Launch, *, is_spare: bool) -> None:
         session = None
         try:
-            session = await self._start(boot)
-            if boot == PLAIN and not self._line:
+            session = await self._start(launch)
+            if launch == PLAIN and not self._line:
                 await self._make_ready(session)
         except Exception as error:
-            self._line.starting.remove(boot)
+            self._line.starting.remove(launch)
             if session is not None:
                 self._dismiss(session)
             else:
                 self._places_taken -= 1
             self._refilling = False
-            place = None if is_spare else self._line.take_next(boot)
+            place = None if is_spare else self._line.take_next(launch)
             if place is not None:
                 place.taken_by.set_exception(error)
             else:
@@ -693,18 +689,18 @@ class CLIManager(LoggingConfigurable):
                 bug = None if isinstance(error, GatewayError) else error
                 self.log.warning("no spare CLI: %s %s", error, detail, exc_info=bug)
         else:
-            self._line.starting.remove(boot)
+            self._line.starting.remove(launch)
             self._settle(session)
             # It may still be starting, with whoever has it now.
             await session.started()
         finally:
-            self._booting -= 1
+            self._launching -= 1
             self._start_more()
 
     async def _offer(self, session: Session) -> None:
         # It may not have been told anything yet, so it is not known to work.
         try:
-            if session.boot == PLAIN:
+            if session.launch == PLAIN:
                 await self._make_ready(session)
         except GatewayError as error:
             self.log.debug("not kept: %r", error)
@@ -714,11 +710,11 @@ class CLIManager(LoggingConfigurable):
 
     async def _make_ready(self, session: Session) -> None:
         await session.warm_up()
-        opening = self._spares.opening_to_prepare()
-        if opening is None or self._line:
+        setup = self._spares.setup_to_prepare()
+        if setup is None or self._line:
             return
-        if self.models.accepts(opening.model):
-            await self.open(session, opening)
+        if self.models.accepts(setup.model):
+            await self.open(session, setup)
             await self._rehearse(session)
 
     async def _rehearse(self, session: Session) -> None:
@@ -726,27 +722,27 @@ class CLIManager(LoggingConfigurable):
             self._can_rehearse = False
             raise ProtocolError("The Claude Code CLI takes no turn back.")
 
-    async def _start(self, boot: Boot) -> Session:
+    async def _start(self, launch: Launch) -> Session:
         if not self._directory:
             self._directory = tempfile.mkdtemp(prefix="claude-gateway-")
             self._ledger = Ledger(Path(jupyter_runtime_dir()), self._directory)
-        guarded = await self._guarded() if boot.profile.directory else None
+        guarded = await self._guarded() if launch.profile.directory else None
         process = await CLIProcess.start(
-            command.command_for(self.find_cli(), boot, guarded),
-            env=self.environment(boot),
-            cwd=boot.profile.directory or await self._chat_directory(boot),
+            command.command_for(self.find_cli(), launch, guarded),
+            env=self.environment(launch),
+            cwd=launch.profile.directory or await self._chat_directory(launch),
             line_limit_bytes=self.line_limit_bytes,
             grace_seconds=self.close_grace_seconds,
             input_timeout_seconds=self.control_timeout_seconds,
             log=self.log,
-            place=boot.profile.place,
-            guarded=bool(boot.profile.directory),
+            place=launch.profile.place,
+            guarded=bool(launch.profile.directory),
         )
         session = Session(
             process,
             control_timeout_seconds=self.control_timeout_seconds,
             gone=self._gone,
-            boot=boot,
+            launch=launch,
         )
         self._sessions.add(session)
         self._own(self._record())
@@ -760,8 +756,8 @@ class CLIManager(LoggingConfigurable):
             locations.guarded, environment, self.private_paths
         )
 
-    async def _chat_directory(self, boot: Boot) -> str:
-        if not boot.session_id:
+    async def _chat_directory(self, launch: Launch) -> str:
+        if not launch.session_id:
             return self._directory
         return await asyncio.to_thread(locations.sessions_directory)
 
@@ -773,7 +769,7 @@ class CLIManager(LoggingConfigurable):
         usable = session.process.alive and at_rest and not self._closing
         if lease.stands_at is not None and usable and timeout > 0:
             self._idle.put(lease.stands_at, session, timeout)
-            self._writers.end(session.boot.session_id)
+            self._writers.end(session.launch.session_id)
             self._start_more()
         else:
             self._ending.add(session)
@@ -803,7 +799,7 @@ class CLIManager(LoggingConfigurable):
             await self._retire(session)
         finally:
             # Until it has ended it may still write.
-            self._writers.end(session.boot.session_id)
+            self._writers.end(session.launch.session_id)
 
     async def _close(self, session: Session) -> None:
         await session.process.close()
@@ -867,12 +863,12 @@ def processes_for(memory_bytes: int) -> int:
     return int(min(max(memory_bytes // 4 // PROCESS_BYTES, least, 1), 64))
 
 
-def _unrecorded(opening: Opening | None) -> Boot:
-    return PLAIN if opening is None else Boot(opening.profile)
+def _unrecorded(setup: Setup | None) -> Launch:
+    return PLAIN if setup is None else Launch(setup.profile)
 
 
-def _boot_for(opening: Opening | None) -> Boot:
-    if opening is None or opening.profile == CHAT:
+def _launch_for(setup: Setup | None) -> Launch:
+    if setup is None or setup.profile == CHAT:
         return PLAIN
     # A conversation in a project is a session of that directory like any other.
-    return Boot(opening.profile, str(uuid.uuid4()))
+    return Launch(setup.profile, str(uuid.uuid4()))

@@ -23,11 +23,11 @@ from ..errors import (
     ProtocolError,
 )
 from . import protocol
-from .launch import WRONG_PLACE
+from .exec_wrapper import WRONG_PLACE
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 STDERR_KEPT_BYTES = 8_192
-LAUNCHER = str(Path(__file__).with_name("launch.py"))
+LAUNCHER = str(Path(__file__).with_name("exec_wrapper.py"))
 
 
 class Listener(Protocol):
@@ -129,7 +129,7 @@ class CLIProcess:
     ) -> CLIProcess:
         """Start `command`, whose first word is an absolute path, in `cwd`.
 
-        What is `place` and `guarded` says `launch`.
+        What is `place` and `guarded` says `exec_wrapper`.
 
         Raises
         ------

@@ -55,7 +55,7 @@ CHAT = Profile()
 
 
 @dataclass(frozen=True)
-class Boot:
+class Launch:
     """How a process is started.
 
     Parameters
@@ -78,4 +78,4 @@ class Boot:
 
 
 #: A process that fits any chat and leaves no trace.
-PLAIN = Boot()
+PLAIN = Launch()

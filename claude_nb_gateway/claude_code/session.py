@@ -15,7 +15,7 @@ from .. import metrics
 from ..errors import CLITimeout, GatewayError, ProtocolError
 from . import protocol
 from .process import CLIProcess
-from .profile import PLAIN, Boot
+from .profile import PLAIN, Launch
 from .property_names import CallTranslator
 from .protocol import Json, Message
 from .tools import (
@@ -27,7 +27,7 @@ from .tools import (
     name_for_cli,
     response_to,
 )
-from .turns import ContentBlock, Opening, Turn, calls_in
+from .turns import ContentBlock, Setup, Turn, calls_in
 from .usage import TurnAccount, UsageMeter, account_of, outcome_of
 
 # With so many messages unread the pipe is left to fill, which slows the CLI.
@@ -46,7 +46,7 @@ LIMIT = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 class Session:
     """A conversation on `process`; runs one turn at a time.
 
-    `opening` is what it was initialized with, None before that. `waiting` says that
+    `setup` is what it was initialized with, None before that. `waiting` says that
     the turn rests until the results of the calls `awaits` come, `calls` how many of
     them this turn had. `corrected` is set by who has said something in the session
     that its client does not know of. `account_to` is told what each turn took, `known`
@@ -59,7 +59,7 @@ class Session:
     ----------
     process:
         A started process that nobody else listens to.
-    boot:
+    launch:
         How it was started.
     control_timeout_seconds:
         How long the CLI may take to answer a control request or to take in a
@@ -74,10 +74,10 @@ class Session:
         *,
         control_timeout_seconds: float,
         gone: Callable[[Session], None] = lambda session: None,
-        boot: Boot = PLAIN,
+        launch: Launch = PLAIN,
     ) -> None:
         self.process = process
-        self.boot = boot
+        self.launch = launch
         self.known: set[str] = set()
         self.account_to: Callable[[TurnAccount], None] | None = None
         self._gone = gone
@@ -89,10 +89,10 @@ class Session:
         self.seeded_with: protocol.System | None = None
         self.strayed = False
         self.calls = 0
-        self.opening: Opening | None = None
+        self.setup: Setup | None = None
         self._settings: Json = {
-            "model": boot.model,
-            "effortLevel": boot.effort,
+            "model": launch.model,
+            "effortLevel": launch.effort,
             "env": {LIMIT: None},
         }
         self._no_thinking = False
@@ -121,14 +121,14 @@ class Session:
         self._call_ids: set[str] = set()
         process.listen(self)
 
-    def fits(self, opening: Opening) -> bool:
-        """Whether a turn with `opening` can be asked here.
+    def fits(self, setup: Setup) -> bool:
+        """Whether a turn with `setup` can be asked here.
 
         Its model and effort can change from turn to turn.
         """
-        own = self.opening
+        own = self.setup
         return own is not None and all(
-            getattr(own, name) == getattr(opening, name)
+            getattr(own, name) == getattr(setup, name)
             for name in ("system", "tools", "schema", "profile")
         )
 
@@ -142,7 +142,7 @@ class Session:
                 self._requested(message)
             else:
                 self._sort(message)
-                if self.boot.session_id and isinstance(
+                if self.launch.session_id and isinstance(
                     message, protocol.Assistant | protocol.User
                 ):
                     self.known.add(message.uuid)
@@ -208,22 +208,22 @@ class Session:
             "precedingAssistantUuid"
         )
 
-    async def initialize(self, opening: Opening) -> Json:
-        """Bind the session to `opening`; must come first, and once.
+    async def initialize(self, setup: Setup) -> Json:
+        """Bind the session to `setup`; must come first, and once.
 
         Returns the CLI's description of itself: ``models``, ``account``, …
         An empty prompt is sent as one: without, the CLI would use its own. In a
         project it does, and the prompt comes after it.
         """
-        prompt = [*opening.system, *long_descriptions(opening.tools)]
-        self.opening = opening
+        prompt = [*setup.system, *long_descriptions(setup.tools)]
+        self.setup = setup
         self._translator = CallTranslator(
-            {name_for_cli(tool.name): tool.renamed for tool in opening.tools}
+            {name_for_cli(tool.name): tool.renamed for tool in setup.tools}
         )
-        fields = initialize_fields(opening.tools)
-        if opening.schema:
-            fields["jsonSchema"] = json.loads(opening.schema)
-        if not opening.profile.directory:
+        fields = initialize_fields(setup.tools)
+        if setup.schema:
+            fields["jsonSchema"] = json.loads(setup.schema)
+        if not setup.profile.directory:
             fields["systemPrompt"] = prompt or [""]
         elif prompt:
             fields["appendSystemPrompt"] = "\n\n".join(prompt)
@@ -474,8 +474,8 @@ class Session:
         account = account_of(
             result,
             taken,
-            session_id=self.boot.session_id,
-            asked_of=(self.opening.model if self.opening else None) or "",
+            session_id=self.launch.session_id,
+            asked_of=(self.setup.model if self.setup else None) or "",
             outcome=outcome,
             started_at=self._asked_at if started_at is None else started_at,
         )
@@ -498,7 +498,7 @@ class Session:
             self._reply_to_calls()
             return
         # Left unanswered it would hold the turn for ever.
-        tools = () if self.opening is None else self.opening.tools
+        tools = () if self.setup is None else self.setup.tools
         answer = handshake_response(request, tools) or protocol.control_error(
             request.request_id, "This host answers no such request."
         )

@@ -18,7 +18,7 @@ import msgspec
 
 from .protocol import STRUCTURED_OUTPUT, ControlRequest, Json
 from .surrogates import mended_json
-from .turns import ContentBlock, Opening, Tool
+from .turns import ContentBlock, Setup, Tool
 
 SERVER = "client"
 PREFIX = f"mcp__{SERVER}__"
@@ -59,13 +59,13 @@ def name_for_cli(name: str) -> str:
     return PREFIX + re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] + "_" + mark
 
 
-def beyond_grant(listed: Iterable[str], opening: Opening) -> list[str]:
+def beyond_grant(listed: Iterable[str], setup: Setup) -> list[str]:
     """Those of the tools that the CLI has `listed` which nobody has granted."""
-    profile = opening.profile
-    granted = {name_for_cli(tool.name) for tool in opening.tools}
+    profile = setup.profile
+    granted = {name_for_cli(tool.name) for tool in setup.tools}
     granted |= {_LISTED_AS.get(name, name) for name in profile.tools}
     granted |= _HARMLESS
-    if opening.schema:
+    if setup.schema:
         granted.add(STRUCTURED_OUTPUT)
     return [
         name

@@ -87,7 +87,7 @@ class AnswerRule:
 
 
 @dataclass(frozen=True)
-class Opening:
+class Setup:
     """What a session is bound to for as long as it lives.
 
     Parameters
@@ -128,7 +128,7 @@ class FieldNames:
     answer:
         The field with the format of the answer.
     tools:
-        The fields with the schemas of the opening's tools, in their order.
+        The fields with the schemas of the setup's tools, in their order.
     """
 
     messages: str = "messages"
@@ -136,7 +136,7 @@ class FieldNames:
     tools: tuple[str, ...] = ()
 
     def of_tool(self, index: int) -> str:
-        """The field of the tool at `index` of the opening's."""
+        """The field of the tool at `index` of the setup's."""
         return self.tools[index] if index < len(self.tools) else f"tools[{index}]"
 
 
@@ -163,14 +163,14 @@ class Conversation:
     begun:
         Whether that session must have a transcript.
     prompt:
-        What of the opening's system prompt is the client's own.
+        What of the setup's system prompt is the client's own.
     stop:
         The texts before which the answer ends.
     names:
         What the client calls the fields that this was made of.
     """
 
-    opening: Opening
+    setup: Setup
     history: tuple[Turn, ...]
     question: list[ContentBlock] = field(default_factory=list)
     max_output_tokens: int | None = None
@@ -186,7 +186,7 @@ class Conversation:
     @property
     def has_own_turns(self) -> bool:
         """Whether Claude may say something, use tools of its own, and go on."""
-        return bool(self.opening.profile.directory or self.session_id)
+        return bool(self.setup.profile.directory or self.session_id)
 
     @property
     def results(self) -> frozenset[str]:
@@ -205,7 +205,7 @@ class Conversation:
     def digests(self) -> Sequence[bytes]:
         """What identifies the conversation up to and with each of its `turns`.
 
-        Two conversations have a digest in common if they agree in their opening
+        Two conversations have a digest in common if they agree in their setup
         and in all turns so far, but for what clients change in passing: how an
         assistant's text is cut into parts, white space at its ends, and how the
         arguments of a call are written.
@@ -215,7 +215,7 @@ class Conversation:
     @cached_property
     def _digests(self) -> Sequence[bytes]:
         # To hash images and a long history takes a while.
-        return tuple(_chain(_digest(b"", self.opening), self.turns))
+        return tuple(_chain(_digest(b"", self.setup), self.turns))
 
     def held_by(self) -> list[bytes]:
         """The digests of what a session may hold of it, to be asked the rest.

@@ -23,7 +23,7 @@ from ..claude_code.turns import (
     BETWEEN_MESSAGES,
     ContentBlock,
     Conversation,
-    Opening,
+    Setup,
     digest_after,
     digest_waiting,
 )
@@ -64,7 +64,7 @@ async def answer(
         Any of them; also after the first batches, when the turn fails then.
     """
     if manager.models.loaded:
-        manager.models.resolve(conversation.opening.model)
+        manager.models.resolve(conversation.setup.model)
     for last_attempt in (False, True):
         ready = answered = False
         try:
@@ -90,16 +90,16 @@ async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
     The model is not asked. Raises GatewayError.
     """
     if manager.models.loaded:
-        manager.models.resolve(conversation.opening.model)
+        manager.models.resolve(conversation.setup.model)
     if conversation.session_id:
         raise InvalidRequest(
             "`session_id`: The tokens of a session cannot be counted: leave it out.",
             param="session_id",
             code="unsupported_parameter",
         )
-    async with manager.session(conversation.opening, [], recorded=False) as lease:
+    async with manager.session(conversation.setup, [], recorded=False) as lease:
         session = lease.session
-        await manager.open(session, conversation.opening, None)
+        await manager.open(session, conversation.setup, None)
         await session.seed(conversation.turns)
         error = _mislisted(session.seeded_with, conversation)
         if error is not None:
@@ -117,13 +117,13 @@ async def _attempt(
         session = lease.session
         session.account_to = account_to
         limit = conversation.max_output_tokens
-        await manager.open(session, conversation.opening, limit)
+        await manager.open(session, conversation.setup, limit)
         if not conversation.session_id:
             await session.seed(conversation.history[lease.turns_held :])
         yield []
         turn = _obeying(manager, session, conversation, mismatch)
-        opening = conversation.opening
-        tools = {name_for_cli(tool.name) for tool in opening.tools}
+        setup = conversation.setup
+        tools = {name_for_cli(tool.name) for tool in setup.tools}
         said = _Said(tools, paragraphs=conversation.has_own_turns)
         async with aclosing(turn):  # type: ignore[type-var]
             async for batch in turn:
@@ -132,7 +132,7 @@ async def _attempt(
                     error = error or _mislisted(message, conversation)
                     if error is not None:
                         yield batch[:position]
-                        asked = conversation.opening.model
+                        asked = conversation.setup.model
                         raise manager.models.explained(error, asked)
                     if isinstance(message, RateLimitEvent):
                         manager.rate_limits = message.rate_limit_info
@@ -161,7 +161,7 @@ async def _obeying(
 ) -> AsyncIterator[list[TurnMessage]]:
     """The turn's messages, with nothing in them that breaks a rule."""
     rule, content = conversation.rule, conversation.question
-    tools = {name_for_cli(tool.name) for tool in conversation.opening.tools}
+    tools = {name_for_cli(tool.name) for tool in conversation.setup.tools}
     calls = None if rule is None else CallFilter(rule, frozenset(tools), mismatch)
     form = _answer_filter(conversation, frozenset(tools), mismatch)
     if form is not None and form.rule.words and not session.waiting:
@@ -210,7 +210,7 @@ async def _obeying_calls(
 def _answer_filter(
     conversation: Conversation, tools: frozenset[str], mismatch: Mismatch | None
 ) -> AnswerFilter | None:
-    rule, structured = conversation.answer_rule, bool(conversation.opening.schema)
+    rule, structured = conversation.answer_rule, bool(conversation.setup.schema)
     if rule is None:
         return None
     assert mismatch is not None, "a schema needs somebody to check it"
@@ -277,7 +277,7 @@ def _lent(
 ) -> AbstractAsyncContextManager[Lease]:
     if conversation.session_id:
         return manager.named_session(conversation)
-    return manager.session(conversation.opening, conversation.held_by())
+    return manager.session(conversation.setup, conversation.held_by())
 
 
 def _ends_in_calls(message: TurnMessage) -> bool:
@@ -292,7 +292,7 @@ def _ends_in_calls(message: TurnMessage) -> bool:
 def _ended_well(message: TurnMessage, session: Session) -> bool:
     if not isinstance(message, Result) or message.stop_reason != "end_turn":
         return False
-    if session.boot.session_id:
+    if session.launch.session_id:
         # What the CLI does in a project or a named session is part of it.
         return not message.is_error
     # With more messages of the model in it than the client has seen, the CLI has put
@@ -307,20 +307,20 @@ def _mislisted(
     if not isinstance(message, System) or message.subtype != "init":
         return None
     listed = frozenset(message.tools or [])
-    return _left_out(listed, conversation) or _ungranted(listed, conversation.opening)
+    return _left_out(listed, conversation) or _ungranted(listed, conversation.setup)
 
 
 def _left_out(
     listed: frozenset[str], conversation: Conversation
 ) -> GatewayError | None:
-    opening, names = conversation.opening, conversation.names
+    setup, names = conversation.setup, conversation.names
     # The CLI says nothing of a schema that it cannot use: the tool is just not there.
-    if opening.schema and STRUCTURED_OUTPUT not in listed:
+    if setup.schema and STRUCTURED_OUTPUT not in listed:
         return InvalidRequest(
             f"`{names.answer}`: the Claude Code CLI cannot use this schema.",
             param=names.answer,
         )
-    for index, tool in enumerate(opening.tools):
+    for index, tool in enumerate(setup.tools):
         if name_for_cli(tool.name) not in listed:
             where = names.of_tool(index)
             return InvalidRequest(
@@ -331,8 +331,8 @@ def _left_out(
     return None
 
 
-def _ungranted(listed: frozenset[str], opening: Opening) -> GatewayError | None:
-    beyond = beyond_grant(listed, opening)
+def _ungranted(listed: frozenset[str], setup: Setup) -> GatewayError | None:
+    beyond = beyond_grant(listed, setup)
     if not beyond:
         return None
     return ProtocolError(

@@ -79,14 +79,14 @@ class TurnReader:
 
     def __init__(self, conversation: Conversation, *, streamed: bool) -> None:
         self.finished = False
-        tools = conversation.opening.tools
+        tools = conversation.setup.tools
         self._calls = _Calls({name_for_cli(tool.name): tool.name for tool in tools})
         clients = {name_for_cli(tool.name) for tool in tools}
         self._own_tools = _OwnTools(frozenset({*clients, STRUCTURED_OUTPUT}))
         self._stop = StopSequences(conversation.stop)
         self._structured = (
             StructuredAnswer(conversation.names.answer, streamed=streamed)
-            if conversation.opening.schema
+            if conversation.setup.schema
             else None
         )
         self._paragraphs = conversation.has_own_turns

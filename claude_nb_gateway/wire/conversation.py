@@ -14,8 +14,8 @@ from ..claude_code.turns import (
     ContentBlock,
     Conversation,
     FieldNames,
-    Opening,
     Role,
+    Setup,
     Turn,
 )
 from ..errors import InvalidRequest
@@ -153,9 +153,9 @@ def _opening(
     system: Sequence[str],
     tools: ToolUse,
     answer: AnswerFormat,
-) -> Opening:
+) -> Setup:
     rules = (*answer.prompt, *([tools.rule.words] if tools.rule else []))
-    return Opening(
+    return Setup(
         model,
         (*system, *rules),
         _EFFORTS.get(effort, effort) if effort else None,

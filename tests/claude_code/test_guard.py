@@ -11,7 +11,7 @@ from claude_nb_gateway.claude_code import locations
 from claude_nb_gateway.claude_code.guard import Guarded, restrictions_in, settings_for
 from claude_nb_gateway.claude_code.profile import Profile
 from claude_nb_gateway.claude_code.tools import beyond_grant
-from claude_nb_gateway.claude_code.turns import Conversation, Opening, Tool
+from claude_nb_gateway.claude_code.turns import Conversation, Setup, Tool
 from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.errors import ProtocolError
 from claude_nb_gateway.turn.asking import answer
@@ -49,8 +49,8 @@ def profile(tmp_path):
 
 
 async def ask(manager, profile, text="go on"):
-    opening = Opening("sonnet", principal="me", profile=profile)
-    asked = Conversation(opening, (), [{"type": "text", "text": text}])
+    setup = Setup("sonnet", principal="me", profile=profile)
+    asked = Conversation(setup, (), [{"type": "text", "text": text}])
     return [m async for batch in answer(manager, asked) for m in batch][-1].result
 
 
@@ -199,8 +199,8 @@ async def test_servers_of_the_user_are_the_users_alone(
     ],
 )
 async def test_what_is_beyond_the_grant(listed, profile, beyond):
-    opening = Opening("sonnet", tools=(Tool("f", "", "{}"),), profile=profile)
-    assert beyond_grant(listed, opening) == beyond
+    setup = Setup("sonnet", tools=(Tool("f", "", "{}"),), profile=profile)
+    assert beyond_grant(listed, setup) == beyond
 
 
 async def test_guarded_are_all_names_of_a_place(tmp_path):

@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from claude_nb_gateway.claude_code.turns import Conversation, Opening
+from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.errors import ProtocolError
 from claude_nb_gateway.turn.asking import answer
 
@@ -49,9 +49,9 @@ def slow_cli(make, tmp_path):
 
 
 def asked(system="", session_id=""):
-    opening = Opening("sonnet", system=(system,), principal=system)
+    setup = Setup("sonnet", system=(system,), principal=system)
     question = [{"type": "text", "text": f"from {system}"}]
-    return Conversation(opening, (), question, session_id=session_id)
+    return Conversation(setup, (), question, session_id=session_id)
 
 
 async def run(manager, conversation):
@@ -76,9 +76,9 @@ async def test_nobody_is_served_under_the_prompt_of_another(
 async def test_session_that_does_not_fit_is_not_opened(make, model):
     manager = make()
     async with manager.session() as lease:
-        await manager.open(lease.session, asked("A").opening)
+        await manager.open(lease.session, asked("A").setup)
         with pytest.raises(ProtocolError, match="another request"):
-            await manager.open(lease.session, asked("B").opening)
+            await manager.open(lease.session, asked("B").setup)
 
 
 async def test_spare_that_hangs_fails_no_request(make, model):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from claude_nb_gateway.claude_code.profile import PLAIN
-from claude_nb_gateway.claude_code.turns import Conversation, Opening
+from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import (
     CLIExited,
@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
 def question(text="hello", max_output_tokens=None, **options):
     content = [{"type": "text", "text": text}]
-    opening = Opening(**{"model": "sonnet", **options})
-    return Conversation(opening, (), content, max_output_tokens)
+    setup = Setup(**{"model": "sonnet", **options})
+    return Conversation(setup, (), content, max_output_tokens)
 
 
 async def run(manager, conversation=None):
@@ -77,8 +77,8 @@ async def test_spares_are_kept_after_the_first_request(make, model):
     manager = make(spare_processes=2)
     await run(manager, question(system=("Be brief.",)))
     plain, prepared = await spares(manager, 2)
-    assert plain.opening is None
-    assert prepared.opening.system == ("Be brief.",)
+    assert plain.setup is None
+    assert prepared.setup.system == ("Be brief.",)
     await run(manager, question(system=("Be brief.",)))
     await run(manager, question(system=("Be a pirate.",), model="haiku"))
     assert {*manager._sessions} >= {plain, prepared}
@@ -123,7 +123,7 @@ async def test_spares_grow_with_demand(make):
         for number in range(3):
             group.create_task(run(manager, question(f"number {number}")))
     kept = await spares(manager, 3)
-    assert [session.opening is None for session in kept].count(True) == 1
+    assert [session.setup is None for session in kept].count(True) == 1
 
 
 @pytest.mark.soak
@@ -156,7 +156,7 @@ async def test_opening_that_was_refused_is_not_prepared(make, caplog):
     manager = make(spare_processes=2)
     with pytest.raises(ModelNotFound):
         await run(manager, question(model="gpt-none"))
-    assert [spare.opening for spare in await spares(manager, 2)] == [None, None]
+    assert [spare.setup for spare in await spares(manager, 2)] == [None, None]
     assert "no spare" not in caplog.text
 
 
@@ -312,8 +312,8 @@ async def test_reader_that_is_always_behind_ends_at_the_turns_deadline(make, mod
 @pytest.mark.soak
 async def test_cli_that_does_not_read_its_question_is_ended(make, model):
     manager = make(close_grace_seconds=0.2)
-    async with manager.session(Opening("sonnet")) as lease:
-        await manager.open(lease.session, Opening("sonnet"))
+    async with manager.session(Setup("sonnet")) as lease:
+        await manager.open(lease.session, Setup("sonnet"))
         lease.session.process._input_timeout = 1.0
         stuck = psutil.Process(lease.session.process.pid)
         stuck.suspend()

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from claude_nb_gateway.claude_code.profile import Profile
-from claude_nb_gateway.claude_code.turns import Conversation, Opening
+from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.turn.asking import answer
 
@@ -56,8 +56,8 @@ def ask(make, tmp_path):
 
     async def ask(manager, text, account_to=None):
         question = [{"type": "text", "text": text}]
-        opening = Opening("sonnet", profile=profile)
-        asked = Conversation(opening, (), question, session_id=session_id)
+        setup = Setup("sonnet", profile=profile)
+        asked = Conversation(setup, (), question, session_id=session_id)
         batches = answer(manager, asked, account_to)
         messages = [m async for batch in batches for m in batch]
         return messages[-1].result

@@ -5,7 +5,7 @@ import pytest
 from claude_nb_gateway.claude_code.profile import Profile
 from claude_nb_gateway.claude_code.turns import (
     Conversation,
-    Opening,
+    Setup,
     Turn,
     digest_after,
     digest_waiting,
@@ -27,11 +27,11 @@ def result(tool_use_id="toolu_1", words="rain"):
 
 def conversation(answer, question):
     history = (Turn("user", [text("q")]), Turn("assistant", answer))
-    return Conversation(Opening("sonnet"), history, question)
+    return Conversation(Setup("sonnet"), history, question)
 
 
 def asked():
-    return Conversation(Opening("sonnet"), (), [text("q")]).digests()[-1]
+    return Conversation(Setup("sonnet"), (), [text("q")]).digests()[-1]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_other_calls_are_another_conversation(other):
 )
 def test_process_with_other_rights_is_never_gone_on_with(other):
     held = [
-        Conversation(Opening("sonnet", profile=profile), (), [text("q")]).digests()
+        Conversation(Setup("sonnet", profile=profile), (), [text("q")]).digests()
         for profile in (
             Profile("/d", tools=("Read",)),
             Profile("/d", **{"tools": ("Read",), **other}),

@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from claude_nb_gateway.claude_code.turns import Conversation, Opening, Turn
+from claude_nb_gateway.claude_code.turns import Conversation, Setup, Turn
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import GatewayError, TooBusy, UpstreamError
 from claude_nb_gateway.turn.asking import answer
@@ -29,8 +29,8 @@ def conversation(*texts, max_output_tokens=None, **options):
     roles = ["user", "assistant"] * len(texts)
     turns = [Turn(role, text(t)) for role, t in zip(roles, texts, strict=False)]
     (*history, question) = turns
-    opening = Opening(**{"model": "sonnet", "principal": "me", **options})
-    return Conversation(opening, tuple(history), question.content, max_output_tokens)
+    setup = Setup(**{"model": "sonnet", "principal": "me", **options})
+    return Conversation(setup, tuple(history), question.content, max_output_tokens)
 
 
 async def run(manager, *texts, **options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from claude_nb_gateway.claude_code import protocol as p
-from claude_nb_gateway.claude_code.turns import Conversation, FieldNames, Opening, Tool
+from claude_nb_gateway.claude_code.turns import Conversation, FieldNames, Setup, Tool
 from claude_nb_gateway.errors import ConstraintUnmet, UpstreamError
 from claude_nb_gateway.turn.events import (
     CallArguments,
@@ -72,10 +72,8 @@ def call(call_id="c1", name="mcp__client__f"):
 
 
 def events_of(*messages, streamed=True, **options):
-    opening = {
-        name: options.pop(name) for name in ("tools", "schema") if name in options
-    }
-    asked = Conversation(Opening("sonnet", **opening), (), **options)
+    setup = {name: options.pop(name) for name in ("tools", "schema") if name in options}
+    asked = Conversation(Setup("sonnet", **setup), (), **options)
     reader = TurnReader(asked, streamed=streamed)
     return [event for message in messages for event in reader.feed(message)]
 

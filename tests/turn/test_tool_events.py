@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from claude_nb_gateway.claude_code.profile import Profile
-from claude_nb_gateway.claude_code.turns import Conversation, Opening
+from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.turn.asking import answer
 from claude_nb_gateway.turn.events import (
@@ -40,8 +40,8 @@ def ask(make, directory):
     async def ask(*tools):
         profile = Profile(str(directory), trusted=True, tools=tools)
         question = [{"type": "text", "text": "go"}]
-        opening = Opening("sonnet", profile=profile)
-        asked = Conversation(opening, (), question, session_id=str(uuid.uuid4()))
+        setup = Setup("sonnet", profile=profile)
+        asked = Conversation(setup, (), question, session_id=str(uuid.uuid4()))
         reader = TurnReader(asked, streamed=True)
         return [
             event

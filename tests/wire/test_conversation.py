@@ -30,7 +30,7 @@ def test_leading_system_messages_make_the_prompt():
     result = conversation(
         message("system", "one"), message("developer", "two"), message("user", "q")
     )
-    assert result.opening.system == ("one", "two")
+    assert result.setup.system == ("one", "two")
     assert result.history == ()
     assert texts(result.question) == ["q"]
 
@@ -42,14 +42,14 @@ def test_later_system_message_keeps_its_place():
         message("system", "note"),
         message("user", "q2"),
     )
-    assert result.opening.system == ()
+    assert result.setup.system == ()
     assert [turn.role for turn in result.history] == ["user", "assistant"]
     assert texts(result.question) == ["note", "q2"]
 
 
 def test_system_message_alone_is_the_question():
     result = conversation(message("system", "one"), message("system", "two"))
-    assert result.opening.system == ("one",)
+    assert result.setup.system == ("one",)
     assert texts(result.question) == ["two"]
 
 
@@ -127,7 +127,7 @@ def test_limits_and_effort_are_taken_over():
     limits = {"max_tokens": 5, "max_completion_tokens": 7}
     result = conversation(message("user", "q"), reasoning_effort="minimal", **limits)
     assert result.max_output_tokens == 7
-    assert result.opening.effort == "low"
+    assert result.setup.effort == "low"
 
 
 def test_limit_below_one_is_refused():

@@ -347,8 +347,8 @@ async def test_the_cli_takes_every_dialect_of_answers(make, model):
     assert listed == [protocol.STRUCTURED_OUTPUT]
 
 
-async def listed_by_cli(manager, opening):
-    asked = Conversation(opening, (), [{"type": "text", "text": "hi"}])
+async def listed_by_cli(manager, setup):
+    asked = Conversation(setup, (), [{"type": "text", "text": "hi"}])
     async for batch in answer(manager, asked):
         for message in batch:
             if isinstance(message, protocol.System) and message.subtype == "init":

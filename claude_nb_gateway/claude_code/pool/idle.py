@@ -60,7 +60,7 @@ class IdleSessions:
     def take_named(self, session_id: str) -> Session | None:
         """The session with the transcript `session_id`, wherever it stands."""
         for waiting in self._waiting:
-            if waiting.session.boot.session_id == session_id:
+            if waiting.session.launch.session_id == session_id:
                 self._remove(waiting)
                 return waiting.session
         return None

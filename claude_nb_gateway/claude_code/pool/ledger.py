@@ -1,6 +1,6 @@
 """A written record of the CLI processes of a server, for the one that comes next.
 
-Linux ends the processes of a server that dies by SIGKILL (see `launch`). Where
+Linux ends the processes of a server that dies by SIGKILL (see `exec_wrapper`). Where
 the system does not, and for their temporary directory everywhere, the next
 server to start finds the record and clears away what is left.
 """

@@ -7,15 +7,15 @@ from collections import deque
 from collections.abc import Callable
 
 from ..session import Session
-from ..turns import Opening
+from ..turns import Setup
 
 # Conversations that begin within this time of each other are one burst, and so
 # many spares would have served them all.
 BURST_SECONDS = 2.0
 # What the largest burst of this time called for is kept ready.
 MEMORY_SECONDS = 60.0
-# An opening that none of the last so many conversations had is not awaited.
-REMEMBERED_OPENINGS = 8
+# An setup that none of the last so many conversations had is not awaited.
+REMEMBERED_SETUPS = 8
 # When so many have died with no conversation in between, the next will die as well.
 MOST_DEATHS = 8
 
@@ -24,7 +24,7 @@ class Spares:
     """The spare sessions, and which of them it is worth to have.
 
     One of them is *plain*: it is bound to nothing and fits any conversation. The
-    others are initialized ahead with openings seen of late, since clients repeat
+    others are initialized ahead with setups seen of late, since clients repeat
     theirs; that saves their conversations a third of the way to the first token.
 
     Parameters
@@ -48,7 +48,7 @@ class Spares:
         self._dismiss = dismiss
         self._clock = clock
         self._sessions: list[Session] = []
-        self._recent: deque[Opening] = deque(maxlen=REMEMBERED_OPENINGS)
+        self._recent: deque[Setup] = deque(maxlen=REMEMBERED_SETUPS)
         self._demanded = False
         self._deaths = 0
         self._begun: deque[float] = deque()
@@ -57,16 +57,16 @@ class Spares:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def take(self, opening: Opening | None) -> Session | None:
-        """A session for a conversation with `opening`, initialized if possible.
+    def take(self, setup: Setup | None) -> Session | None:
+        """A session for a conversation with `setup`, initialized if possible.
 
         Counts the conversation, for how many spares are `wanted`.
         """
-        self._count(opening)
+        self._count(setup)
         self._dismiss_useless()
-        for fitting in (opening, None):
+        for fitting in (setup, None):
             for session in self._sessions:
-                if session.opening == fitting:
+                if session.setup == fitting:
                     self._sessions.remove(session)
                     return session
         return None
@@ -85,7 +85,7 @@ class Spares:
 
     def take_least(self) -> Session | None:
         """The spare that is least likely to be of use, None if there is none."""
-        prepared = [s for s in self._sessions if s.opening is not None]
+        prepared = [s for s in self._sessions if s.setup is not None]
         least = next(iter(prepared or self._sessions), None)
         if least is not None:
             self._sessions.remove(least)
@@ -109,19 +109,19 @@ class Spares:
         self._dismiss_useless()
         return self.wanted - len(self._sessions)
 
-    def opening_to_prepare(self) -> Opening | None:
+    def setup_to_prepare(self) -> Setup | None:
         """What to initialize a plain session with before it is put.
 
         None: it shall stay plain, because no other is or nothing is known.
         """
-        if not any(session.opening is None for session in self._sessions):
+        if not any(session.setup is None for session in self._sessions):
             return None
-        ready = [session.opening for session in self._sessions]
+        ready = [session.setup for session in self._sessions]
         awaited = list(self._recent)[: self.wanted - 1]
-        for opening in awaited:
-            if opening not in ready:
-                return opening
-            ready.remove(opening)
+        for setup in awaited:
+            if setup not in ready:
+                return setup
+            ready.remove(setup)
         return None
 
     def clear(self) -> None:
@@ -134,16 +134,16 @@ class Spares:
     def _dismiss_useless(self) -> None:
         awaited = {None, *self._recent}
         for session in list(self._sessions):
-            if session.opening not in awaited:
+            if session.setup not in awaited:
                 self._sessions.remove(session)
                 self._dismiss(session)
 
-    def _count(self, opening: Opening | None) -> None:
+    def _count(self, setup: Setup | None) -> None:
         now = self._clock()
         self._demanded = True
         self._deaths = 0
-        if opening is not None:
-            self._recent.appendleft(opening)
+        if setup is not None:
+            self._recent.appendleft(setup)
         self._begun.append(now)
         while self._begun[0] < now - BURST_SECONDS:
             self._begun.popleft()

@@ -11,7 +11,7 @@ from claude_nb_gateway.claude_code.pool.spares import MOST_DEATHS, Spares
 class Waiting:
     """What `Spares` knows of a session."""
 
-    opening: object = None
+    setup: object = None
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def test_system_limit_and_effort_are_taken_over():
     conversation = asked(
         message("user", "q"), system="be brief", output_config={"effort": "high"}
     )
-    assert conversation.opening.system == ("be brief",)
-    assert conversation.opening.effort == "high"
+    assert conversation.setup.system == ("be brief",)
+    assert conversation.setup.effort == "high"
     assert conversation.max_output_tokens == 9
 
 
@@ -187,7 +187,7 @@ def test_tools_of_anthropics_servers_are_left_out():
     request = decode(message("user", "q"), tools=[SERVERS, TOOL])
     assert tools_left_out(request) == ["tools[0]"]
     conversation = read_request(request).conversation
-    assert [tool.name for tool in conversation.opening.tools] == ["f"]
+    assert [tool.name for tool in conversation.setup.tools] == ["f"]
     assert conversation.names.tools == ("tools[1].input_schema",)
 
 

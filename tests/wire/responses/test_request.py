@@ -49,7 +49,7 @@ def refused(*items, **fields):
 
 def test_instructions_are_the_system_prompt():
     conversation = asked(message("user", text("q")), instructions="brief").conversation
-    assert conversation.opening.system == ("brief",)
+    assert conversation.setup.system == ("brief",)
     assert conversation.question == [{"type": "text", "text": "q"}]
 
 

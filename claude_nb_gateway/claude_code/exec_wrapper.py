@@ -1,6 +1,7 @@
-"""Start a program that ends when its parent does: `launch.py PARENT PLACE KIND CMD…`.
+"""Start a program that ends when its parent does.
 
-Run as a script, in the child, before the program takes its place. PARENT is the
+Run as a script, `exec_wrapper.py PARENT PLACE KIND CMD…`, in the child, before the
+program takes its place. PARENT is the
 process id of who starts it, PLACE the device and inode (``DEV:INO``) of the directory
 it must be in, or ``-`` for any: between the check of a path and the start in it, the
 path may have come to lead elsewhere. KIND is ``alone``, or ``guarded`` for a program

@@ -11,7 +11,7 @@ import sys
 import psutil
 import pytest
 
-from claude_nb_gateway.claude_code.launch import WRONG_PLACE
+from claude_nb_gateway.claude_code.exec_wrapper import WRONG_PLACE
 from claude_nb_gateway.claude_code.process import LAUNCHER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no guard")
