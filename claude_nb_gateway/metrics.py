@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from prometheus_client import REGISTRY, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-
-if TYPE_CHECKING:
-    from .claude_code.protocol import ModelUsage
 
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -65,27 +62,18 @@ OTHER_MODELS = "other"
 _models: set[str] = set()
 
 
-def _label_of(model: str) -> str:
+def label_of(model: str) -> str:
     """The label for `model`: its name, or after `MAX_MODELS` names `OTHER_MODELS`."""
     if model not in _models and len(_models) < MAX_MODELS:
         _models.add(model)
     return model if model in _models else OTHER_MODELS
 
 
-def count_usage(model: str, used: ModelUsage) -> None:
-    """Count the tokens and the cost of a turn of `model`."""
-    label = _label_of(model)
-    for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
-        tokens = getattr(used, f"{kind}_tokens")
-        TOKENS.labels(label, kind.removesuffix("_input")).inc(max(tokens, 0))
-    COST.labels(label).inc(max(used.cost_usd, 0))
-
-
 class Observed(Protocol):
     """An object with processes and a queue."""
 
     @property
-    def processes_by_kind(self) -> Mapping[str, int]:
+    def processes_by_kind(self) -> Mapping[Any, int]:
         """The number of processes of each kind."""
 
     @property

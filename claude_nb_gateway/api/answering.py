@@ -33,7 +33,6 @@ from ..turn.events import (
     TurnEvent,
     merged,
 )
-from ..turn.reader import TurnReader
 from ..wire.conversation import Reading
 from ..wire.errors import ErrorBody
 from ..workspace.projects import ResolvedProject
@@ -297,20 +296,21 @@ class AnsweringHandler(GatewayHandler):
         recorder = self.services.sessions.usage.recorder(
             self.caller, scope.project, scope.session, _prompt(conversation)
         )
-        reader = TurnReader(conversation, streamed=streamed)
-        mismatch = self.services.schemas.mismatch
-        batches = answer(self.services.manager, conversation, recorder, mismatch)
+        batches = answer(
+            self.services.manager,
+            conversation,
+            streamed=streamed,
+            account_to=recorder,
+            mismatch=self.services.schemas.mismatch,
+        )
         async with aclosing(batches):  # type: ignore[type-var]
-            async for batch in batches:
-                events = [event for message in batch for event in reader.feed(message)]
+            async for events in batches:
                 for event in events:
                     self._tell_of(event, conversation)
                 if not begun and any(isinstance(event, _WORDS) for event in events):
                     begun = True
                     metrics.FIRST_TOKEN_SECONDS.observe(self.waited_seconds())
                 yield events
-                if reader.finished:
-                    return
 
     def _tell_of(self, event: TurnEvent, conversation: Conversation) -> None:
         if isinstance(event, Corrected):

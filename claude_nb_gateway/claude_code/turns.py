@@ -116,6 +116,14 @@ class Setup:
     schema: str = ""
     profile: Profile = CHAT
 
+    @property
+    def binding(self) -> tuple[object, ...]:
+        """What a session is bound to for as long as it lives.
+
+        The rest can change from turn to turn, and who asks does not reach the CLI.
+        """
+        return self.system, self.tools, self.schema, self.profile
+
 
 @dataclass(frozen=True)
 class FieldNames:

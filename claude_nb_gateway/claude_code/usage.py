@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .. import metrics
@@ -29,6 +29,10 @@ class TurnAccount:
     first_token_seconds: float | None
 
 
+#: Called with what a turn took, once it has ended.
+AccountTo = Callable[[TurnAccount], None]
+
+
 class UsageMeter:
     """Says what each turn of a process took, and counts it in the metrics."""
 
@@ -49,7 +53,7 @@ class UsageMeter:
             }
         self._used = result.model_usage or self._used
         for model, used in taken.items():
-            metrics.count_usage(model, used)
+            _count(model, used)
         if result.total_cost_usd is not None:
             result.total_cost_usd = protocol.total(taken.values()).cost_usd
         return taken
@@ -86,3 +90,12 @@ def outcome_of(result: Result) -> str:
         return "interrupted"
     failed = result.is_error and result.stop_reason != "refusal"
     return "failed" if failed else "completed"
+
+
+def _count(model: str, used: ModelUsage) -> None:
+    """Count the tokens and the cost of a turn of `model` in the metrics."""
+    label = metrics.label_of(model)
+    for kind in ("input", "output", "cache_read_input", "cache_creation_input"):
+        tokens = getattr(used, f"{kind}_tokens")
+        metrics.TOKENS.labels(label, kind.removesuffix("_input")).inc(max(tokens, 0))
+    metrics.COST.labels(label).inc(max(used.cost_usd, 0))

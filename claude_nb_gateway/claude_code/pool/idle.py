@@ -1,4 +1,4 @@
-"""Sessions that wait for their conversation to go on."""
+"""Sessions that wait for the next turn of their conversation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..session import Session
 @dataclass
 class _Waiting:
     session: Session
-    digest: bytes
+    position: bytes
     timer: asyncio.TimerHandle
 
 
 class IdleSessions:
-    """A map from where a conversation stands to a session that stands there.
+    """Sessions by the position of their conversation, a digest.
 
     Taking a session removes it, so that no two requests continue the same one.
 
     Parameters
     ----------
     dismiss:
-        Called with a session that nobody came for in time.
+        Called with a session that nobody took in time.
     """
 
     def __init__(self, dismiss: Callable[[Session], None]) -> None:
@@ -34,40 +34,42 @@ class IdleSessions:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, digest: bytes, session: Session, timeout_seconds: float) -> None:
-        """Keep `session`, whose conversation stands at `digest`, for so long."""
+    def __contains__(self, session: Session) -> bool:
+        return any(waiting.session is session for waiting in self._waiting)
+
+    def put(self, position: bytes, session: Session, timeout_seconds: float) -> None:
+        """Keep `session`, whose conversation is at `position`, for that time."""
         loop = asyncio.get_running_loop()
         timer = loop.call_later(timeout_seconds, self._expire, session)
-        self._waiting.append(_Waiting(session, digest, timer))
+        self._waiting.append(_Waiting(session, position, timer))
 
     def take(
-        self,
-        digests: Iterable[bytes],
-        free: Callable[[Session], bool] = lambda session: True,
+        self, digests: Iterable[bytes], accepts: Callable[[Session], bool]
     ) -> tuple[int, Session] | None:
-        """A session at the last of `digests` that any stands at, and its index.
+        """The session at the last digest that any is at, and the digest's index.
 
-        Only those count that are `free`.
+        Only sessions that `accepts` returns true for are taken.
         """
-        wanted = {digest: index for index, digest in enumerate(digests)}
-        found = [w for w in self._waiting if w.digest in wanted and free(w.session)]
+        index_of = {digest: index for index, digest in enumerate(digests)}
+        found = [
+            waiting
+            for waiting in self._waiting
+            if waiting.position in index_of and accepts(waiting.session)
+        ]
         if not found:
             return None
-        waiting = max(found, key=lambda w: wanted[w.digest])
+        waiting = max(found, key=lambda waiting: index_of[waiting.position])
         self._remove(waiting)
-        return wanted[waiting.digest], waiting.session
+        return index_of[waiting.position], waiting.session
 
     def take_named(self, session_id: str) -> Session | None:
-        """The session with the transcript `session_id`, wherever it stands."""
-        for waiting in self._waiting:
-            if waiting.session.launch.session_id == session_id:
-                self._remove(waiting)
-                return waiting.session
-        return None
+        """The session with the transcript `session_id`, at any position."""
+        found = self.take_where(lambda s: s.launch.session_id == session_id)
+        return found[0] if found else None
 
-    def take_where(self, unwanted: Callable[[Session], bool]) -> list[Session]:
-        """All sessions that are `unwanted`."""
-        found = [w for w in self._waiting if unwanted(w.session)]
+    def take_where(self, wanted: Callable[[Session], bool]) -> list[Session]:
+        """All sessions that `wanted` returns true for."""
+        found = [waiting for waiting in self._waiting if wanted(waiting.session)]
         for waiting in found:
             self._remove(waiting)
         return [waiting.session for waiting in found]
@@ -81,12 +83,8 @@ class IdleSessions:
         return waiting.session
 
     def discard(self, session: Session) -> bool:
-        """Take `session` out; returns whether it was there."""
-        for waiting in self._waiting:
-            if waiting.session is session:
-                self._remove(waiting)
-                return True
-        return False
+        """Remove `session`; returns whether it was here."""
+        return bool(self.take_where(lambda other: other is session))
 
     def _remove(self, waiting: _Waiting) -> None:
         waiting.timer.cancel()

@@ -1,4 +1,4 @@
-"""One writer at a time for each transcript."""
+"""One request at a time for each session with a transcript."""
 
 from __future__ import annotations
 
@@ -6,58 +6,64 @@ import asyncio
 from collections import deque
 
 
-class Writers:
-    """Who may write to which session: one at a time, in the order of asking.
+class SessionLocks:
+    """Locks by session id, given in the order in which they were asked for.
 
-    No more than `most` wait for the same one.
+    The empty id stands for sessions without a transcript, which need no lock.
+
+    Parameters
+    ----------
+    max_waiting:
+        Maximum number of requests that wait for the same lock.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+    def __init__(self, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
-    def free(self, session_id: str) -> bool:
-        """Whether nobody writes to the session; there is none without an id."""
-        return session_id not in self._lines
+    def is_free(self, session_id: str) -> bool:
+        """Whether nobody has the lock."""
+        return session_id not in self._waiting
 
-    def begin(self, session_id: str) -> None:
-        """Write to a session that is free."""
+    def lock(self, session_id: str) -> None:
+        """Take a lock that is free."""
         if session_id:
-            self._lines[session_id] = deque()
+            self._waiting[session_id] = deque()
 
-    async def wait(self, session_id: str, timeout_seconds: float) -> None:
-        """Write to the session as soon as it is free.
+    async def acquire(self, session_id: str, timeout_seconds: float) -> None:
+        """Take the lock as soon as it is free.
 
         Raises
         ------
         TimeoutError
-            It did not become free in time, or too many wait for it.
+            It did not become free in time, or too many requests wait for it.
         """
-        if self.free(session_id):
-            self.begin(session_id)
+        if self.is_free(session_id):
+            self.lock(session_id)
             return
-        if sum(not turn.done() for turn in self._lines[session_id]) >= self._most:
+        waiting = self._waiting[session_id]
+        if sum(not turn.done() for turn in waiting) >= self._max_waiting:
             raise TimeoutError
         turn = asyncio.get_running_loop().create_future()
-        self._lines[session_id].append(turn)
+        waiting.append(turn)
         try:
             await asyncio.wait([turn], timeout=timeout_seconds)
             if not turn.done():
                 raise TimeoutError
         except BaseException:
             if turn.done():
-                self.end(session_id)
+                self.release(session_id)
             turn.cancel()
             raise
 
-    def end(self, session_id: str) -> None:
-        """Write no more; who has waited longest is next."""
-        line = self._lines.get(session_id)
-        if line is None:
+    def release(self, session_id: str) -> None:
+        """Give the lock to the request that has waited longest."""
+        waiting = self._waiting.get(session_id)
+        if waiting is None:
             return
-        while line:
-            turn = line.popleft()
+        while waiting:
+            turn = waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
-        del self._lines[session_id]
+        del self._waiting[session_id]

@@ -1,4 +1,4 @@
-"""The line of those who wait for a process to be started."""
+"""The queue of requests that wait for a process."""
 
 from __future__ import annotations
 
@@ -12,81 +12,85 @@ from ..turns import Setup
 
 
 @dataclass(eq=False)
-class Place:
-    """A place of one who waits for a process that is started as `launch` says.
+class Ticket:
+    """A request that waits for a process.
 
-    It is to be initialized for `setup`, if it is already.
+    Parameters
+    ----------
+    launch:
+        How the process must be started.
+    setup:
+        What the request will set it up with; None if it takes only a new session.
+    session:
+        Gets the session, or the error, once the ticket has left the queue.
     """
 
     launch: Launch
     setup: Setup | None = None
-    taken_by: asyncio.Future[Session] = field(
+    session: asyncio.Future[Session] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
 
-class Line:
-    """Who waits, longest first, and what is being started.
+class Queue:
+    """The tickets in the order in which they came, and what is being started.
 
-    `starting` are the launches of processes that are not yet with whom they are for.
+    `starting` are the launches of processes that no request has got yet.
     """
 
     def __init__(self) -> None:
         self.starting: list[Launch] = []
-        self._places: deque[Place] = deque()
+        self._tickets: deque[Ticket] = deque()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._tickets)
 
-    def __contains__(self, place: Place) -> bool:
-        return place in self._places
+    def __contains__(self, ticket: Ticket) -> bool:
+        return ticket in self._tickets
 
     @property
     def launches(self) -> list[Launch]:
-        """How all are to be started, or are being started."""
-        return [*self.starting, *(place.launch for place in self._places)]
+        """The launches that are under way, and those that requests wait for."""
+        return [*self.starting, *(ticket.launch for ticket in self._tickets)]
 
-    def join(self, launch: Launch, setup: Setup | None = None) -> Place:
-        """Wait at the end."""
-        place = Place(launch, setup)
-        self._places.append(place)
-        return place
+    def join(self, launch: Launch, setup: Setup | None = None) -> Ticket:
+        """A new ticket at the end."""
+        ticket = Ticket(launch, setup)
+        self._tickets.append(ticket)
+        return ticket
 
-    def leave(self, place: Place) -> None:
-        """Wait no more."""
-        self._places.remove(place)
+    def leave(self, ticket: Ticket) -> None:
+        """Remove a ticket: its request waits no longer."""
+        self._tickets.remove(ticket)
 
-    def take_next(self, launch: Launch, session: Session | None = None) -> Place | None:
-        """Who has waited longest for such a process, taken out.
+    def take_next(
+        self, launch: Launch, session: Session | None = None
+    ) -> Ticket | None:
+        """The oldest ticket for such a process, removed; None if there is none.
 
-        Those whose setup does not fit `session` are passed over.
+        Tickets whose setup does not fit `session` are passed over.
         """
-        for place in self._places:
-            if place.launch == launch and (session is None or _serves(session, place)):
-                self._places.remove(place)
-                return place
+        for ticket in self._tickets:
+            fits = session is None or session.fits(ticket.setup)
+            if ticket.launch == launch and fits:
+                self._tickets.remove(ticket)
+                return ticket
         return None
 
-    def is_served(self, place: Place) -> bool:
-        """Whether one of those that are starting will be for this place."""
-        alike = [other for other in self._places if other.launch == place.launch]
-        return alike.index(place) < self.starting.count(place.launch)
+    def is_served(self, ticket: Ticket) -> bool:
+        """Whether one of the processes that are starting will be for this ticket."""
+        alike = [other for other in self._tickets if other.launch == ticket.launch]
+        return alike.index(ticket) < self.starting.count(ticket.launch)
 
     def to_start(self, spares: int) -> list[Launch]:
-        """What is still to be started: for those who wait, then so many spares."""
-        wanted = [place.launch for place in self._places] + [PLAIN] * spares
+        """What must still be started: for the tickets, then `spares` plain ones."""
+        wanted = [ticket.launch for ticket in self._tickets] + [PLAIN] * spares
         for launch in self.starting:
             if launch in wanted:
                 wanted.remove(launch)
         return wanted
 
     def refuse_all(self, error: Exception) -> None:
-        """Send everybody away."""
-        while self._places:
-            self._places.popleft().taken_by.set_exception(error)
-
-
-def _serves(session: Session, place: Place) -> bool:
-    if session.setup is None:
-        return True
-    return place.setup is not None and session.fits(place.setup)
+        """Remove all tickets; their requests get `error`."""
+        while self._tickets:
+            self._tickets.popleft().session.set_exception(error)

@@ -9,42 +9,44 @@ from collections.abc import Callable
 from ..session import Session
 from ..turns import Setup
 
-# Conversations that begin within this time of each other are one burst, and so
-# many spares would have served them all.
+# Conversations that begin within this time of each other are one burst: for each of
+# them a spare would have been of use.
 BURST_SECONDS = 2.0
-# What the largest burst of this time called for is kept ready.
+# The number of spares follows the largest burst in this time.
 MEMORY_SECONDS = 60.0
-# An setup that none of the last so many conversations had is not awaited.
+# Number of conversations that are looked back on for setups to prepare.
 REMEMBERED_SETUPS = 8
-# When so many have died with no conversation in between, the next will die as well.
-MOST_DEATHS = 8
+# After this number of deaths with no conversation in between, new spares die as well.
+MAX_DEATHS = 8
 
 
 class Spares:
-    """The spare sessions, and which of them it is worth to have.
+    """The spare sessions, and how many of which kind are worth keeping.
 
     One of them is *plain*: it is bound to nothing and fits any conversation. The
-    others are initialized ahead with setups seen of late, since clients repeat
-    theirs; that saves their conversations a third of the way to the first token.
+    others are set up ahead as recent conversations were, since clients repeat their
+    setups. That saves a conversation a third of the time to its first token.
 
     Parameters
     ----------
-    least, most:
-        How many are kept while conversations begin now and then, and how many
-        when they come in bursts. With 0 as the least there are none.
+    minimum, maximum:
+        The number of spares while conversations begin now and then, and when they
+        begin in bursts. With a minimum of 0 there are none.
     dismiss:
-        Called with a session that is no spare any more and of no use.
+        Called with a session that is removed because it is of no use.
+    clock:
+        The time in seconds.
     """
 
     def __init__(
         self,
-        least: int,
-        most: int,
+        minimum: int,
+        maximum: int,
         dismiss: Callable[[Session], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._least = least
-        self._most = max(least, most) if least else 0
+        self._minimum = minimum
+        self._maximum = max(minimum, maximum) if minimum else 0
         self._dismiss = dismiss
         self._clock = clock
         self._sessions: list[Session] = []
@@ -57,71 +59,75 @@ class Spares:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def take(self, setup: Setup | None) -> Session | None:
-        """A session for a conversation with `setup`, initialized if possible.
+    def __contains__(self, session: Session) -> bool:
+        return session in self._sessions
 
-        Counts the conversation, for how many spares are `wanted`.
+    def take(self, setup: Setup | None) -> Session | None:
+        """A session for a conversation with `setup`, a prepared one if possible.
+
+        The conversation counts for the number that is `wanted`.
         """
         self._count(setup)
         self._dismiss_useless()
-        for fitting in (setup, None):
-            for session in self._sessions:
-                if session.setup == fitting:
-                    self._sessions.remove(session)
-                    return session
-        return None
+        fitting = [session for session in self._sessions if session.fits(setup)]
+        # A prepared one before a plain one.
+        fitting.sort(key=lambda session: session.setup is None)
+        if not fitting:
+            return None
+        self._sessions.remove(fitting[0])
+        return fitting[0]
 
     def put(self, session: Session) -> None:
         """Add a spare."""
         self._sessions.append(session)
 
-    def discard(self, session: Session) -> bool:
-        """Take out `session`, which has died; returns whether it was there."""
+    def discard_dead(self, session: Session) -> bool:
+        """Remove `session`, which has died; returns whether it was here."""
         if session not in self._sessions:
             return False
         self._sessions.remove(session)
         self._deaths += 1
         return True
 
-    def take_least(self) -> Session | None:
+    def take_least_useful(self) -> Session | None:
         """The spare that is least likely to be of use, None if there is none."""
         prepared = [s for s in self._sessions if s.setup is not None]
-        least = next(iter(prepared or self._sessions), None)
-        if least is not None:
-            self._sessions.remove(least)
-        return least
+        session = next(iter(prepared or self._sessions), None)
+        if session is not None:
+            self._sessions.remove(session)
+        return session
 
     @property
     def wanted(self) -> int:
-        """How many spares the demand of late is worth; 0 when there was none.
+        """The number of spares that the recent demand is worth.
 
-        Also 0 when they do nothing but die, until the next conversation.
+        It is 0 if there was no demand, or if spares only die, until the next
+        conversation.
         """
-        if not self._demanded or self._deaths >= MOST_DEATHS:
+        if not self._demanded or self._deaths >= MAX_DEATHS:
             return 0
         self._forget_old()
         largest = max((count for _, count in self._bursts), default=0)
-        return min(max(largest, self._least), self._most)
+        return min(max(largest, self._minimum), self._maximum)
 
     @property
     def missing(self) -> int:
-        """How many spares to start."""
+        """The number of spares to start."""
         self._dismiss_useless()
         return self.wanted - len(self._sessions)
 
     def setup_to_prepare(self) -> Setup | None:
-        """What to initialize a plain session with before it is put.
+        """What to set a new session up with before it is put here.
 
-        None: it shall stay plain, because no other is or nothing is known.
+        None if it must stay plain: no other one is, or nothing is known.
         """
         if not any(session.setup is None for session in self._sessions):
             return None
-        ready = [session.setup for session in self._sessions]
-        awaited = list(self._recent)[: self.wanted - 1]
-        for setup in awaited:
-            if setup not in ready:
+        ready = [s.setup.binding for s in self._sessions if s.setup is not None]
+        for setup in list(self._recent)[: self.wanted - 1]:
+            if setup.binding not in ready:
                 return setup
-            ready.remove(setup)
+            ready.remove(setup.binding)
         return None
 
     def clear(self) -> None:
@@ -132,9 +138,9 @@ class Spares:
             self._dismiss(self._sessions.pop())
 
     def _dismiss_useless(self) -> None:
-        awaited = {None, *self._recent}
+        recent = [setup.binding for setup in self._recent]
         for session in list(self._sessions):
-            if session.setup not in awaited:
+            if session.setup is not None and session.setup.binding not in recent:
                 self._sessions.remove(session)
                 self._dismiss(session)
 
