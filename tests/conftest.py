@@ -13,6 +13,8 @@ from claude_nb_gateway.claude_code.manager import CLIManager
 from claude_nb_gateway.demo.answers import demo_environment
 from claude_nb_gateway.demo.model import ModelServer
 from claude_nb_gateway.testing.server import Gateway
+from claude_nb_gateway.turn.asking import answer
+from claude_nb_gateway.turn.events import Text
 
 from .open_responses import document
 
@@ -45,6 +47,28 @@ async def until(condition, seconds=10):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nothing to wait on from outside
             await asyncio.sleep(0.01)
+
+
+async def spares(manager, count):
+    """Wait until `manager` has this number of spares and starts no more."""
+
+    def ready():
+        now = manager.snapshot()
+        return len(now.of_kind("spare")) == count and not now.starting
+
+    await until(ready)
+    return manager.snapshot().of_kind("spare")
+
+
+async def events_of(manager, conversation, **options):
+    """All events of the turn that answers `conversation`."""
+    batches = answer(manager, conversation, **options)
+    return [event async for batch in batches for event in batch]
+
+
+def text_of(events):
+    """The text of an answer, as its client reads it."""
+    return "".join(event.text for event in events if isinstance(event, Text))
 
 
 @pytest.fixture

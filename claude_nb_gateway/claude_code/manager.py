@@ -30,113 +30,121 @@ PROCESS_BYTES = 200 * 2**20
 
 
 class CLIManager(LoggingConfigurable):
-    """Starts, lends out, bounds and ends the Claude Code CLI processes."""
+    """Starts, lends and ends the Claude Code CLI processes, and limits their number."""
 
     cli_path = Unicode(
         "",
         config=True,
-        help="""The `claude` executable. Empty: the one that comes with the package
+        help="""The `claude` executable. If empty: the one of the package
         claude-agent-sdk, else the one on PATH.""",
     )
     cli_env = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
         config=True,
-        help="Environment variables for the CLI, over those it inherits.",
+        help="Environment variables for the CLI. They replace those that it inherits.",
     )
     hidden_env = List(
         Unicode(),
         default_value=list(command.SECRETS),
         config=True,
-        help="""Shell patterns of the server's variables that the CLI never sees, by
-        default of whatever is named like a secret, but for what Claude Code reaches its
-        model by. The last that fits decides; one that begins with an exclamation mark
-        shows what others hide: "!GITHUB_TOKEN".""",
+        help="""Shell patterns of the server's environment variables that the CLI does
+        not get. The default hides all that are named like a secret, except those by
+        which Claude Code reaches its model. The last pattern that matches decides. A
+        pattern with an exclamation mark in front shows what others hide:
+        "!GITHUB_TOKEN".""",
     )
     private_paths = List(
         Unicode(),
         config=True,
-        help="""Files and directories that Claude's tools for files neither read nor
-        write in projects, beside Jupyter's and Claude Code's own. Bash is not
-        bound.""",
+        help="""Files and directories that Claude's file tools can neither read nor
+        write in projects. Jupyter's own and Claude Code's own are always private. The
+        Bash tool is not restricted.""",
     )
     max_processes = Integer(
         config=True,
-        help="""Most CLI processes at one time, of any kind. By default a quarter of
-        the memory at 200 MiB each, from 4 to 64, or half of it where that is less
-        than 4. A limit of the container, or in MEM_LIMIT, counts as the memory.""",
+        help="""Maximum number of CLI processes at a time, of all kinds. The default
+        fills a quarter of the memory with processes of 200 MiB: from 4 to 64, or half
+        of the memory if there is no room for 4. A memory limit of the container, or in
+        MEM_LIMIT, counts as the memory.""",
     )
     spare_processes = Integer(
         2,
         config=True,
-        help="""CLI processes kept started for the next conversations, once there was
-        one. 0 keeps none.""",
+        help="""Number of CLI processes that are started ahead for new conversations,
+        after the first one. 0 starts none.""",
     )
     max_spare_processes = Integer(
         4,
         config=True,
-        help="""How many CLI processes are kept started after many conversations have
-        begun at about the same time.""",
+        help="""Maximum number of CLI processes that are started ahead, after many
+        conversations have begun at about the same time.""",
     )
     spare_idle_timeout_seconds = Float(
-        600.0, config=True, help="Spares are ended when no request came for so long."
+        600.0,
+        config=True,
+        help="Time without a new conversation after which spare processes are ended.",
     )
     session_idle_timeout_seconds = Float(
         600.0,
         config=True,
-        help="""How long a process stays with its conversation after an answer. The
+        help="""Time that a process is kept for its conversation after an answer. The
         next turn then needs no start and no history. 0 keeps none.""",
     )
     tool_result_timeout_seconds = Float(
         600.0,
         config=True,
-        help="""How long a process waits for the results of the model's calls of the
-        client's functions. Results that come later go to another one, as history.""",
+        help="""Time that a process waits for the results of the client's functions.
+        Later results go to another process, as history.""",
     )
     queue_timeout_seconds = Float(
         30.0,
         config=True,
-        help="How long a request above `max_processes` waits before it is refused.",
+        help="""Maximum time that a request waits for a process while all
+        `max_processes` are busy. Then it is refused.""",
     )
     max_queue_length = Integer(
         256,
         min=1,
         config=True,
-        help="""So many requests wait for a process, and so many for the same session;
-        more are refused at once.""",
+        help="""Maximum number of requests that wait for a process, and of those that
+        wait for the same session. More are refused at once.""",
     )
     control_timeout_seconds = Float(
         30.0,
         config=True,
-        help="""How long the CLI may take to start, to be set up, or to read what it is
-        sent.""",
+        help="""Maximum time for the CLI to start, to be set up, or to read what is
+        sent to it.""",
     )
     stall_timeout_seconds = Float(
-        300.0, config=True, help="A turn without any output for so long is given up."
+        300.0,
+        config=True,
+        help="Time without any output after which a turn is given up.",
     )
     turn_timeout_seconds = Float(
-        3600.0, config=True, help="A turn that lasts longer is given up."
+        3600.0, config=True, help="Maximum duration of a turn. Then it is given up."
     )
     close_grace_seconds = Float(
         2.0,
         config=True,
-        help="""How long a process is given to end after its input is closed, and
-        again after SIGTERM, before SIGKILL.""",
+        help="""Time for a process to end after its input is closed, and again after
+        SIGTERM. Then comes SIGKILL.""",
     )
     line_limit_bytes = Integer(
-        64 * 2**20, config=True, help="The longest line accepted from the CLI."
+        64 * 2**20, config=True, help="Maximum length of a line from the CLI."
     )
     session_wait_seconds = Float(
         60.0,
         config=True,
-        help="""How long a request waits for a session that is in the middle of a turn
-        of another request, before it is refused with 409. 0 refuses at once.""",
+        help="""Maximum time that a request waits while another request has a turn in
+        the same session. Then it is refused with 409. 0 refuses at once.""",
     )
     api_max_retries = Integer(
         0,
         config=True,
-        help="""How often the CLI itself asks the model's API again after a failure,
-        before the client is told. OpenAI clients try again by themselves.""",
+        help="""Number of times that the CLI repeats a request to the model's API
+        after a failure. Then the client gets the error. OpenAI clients repeat requests
+        by themselves.""",
     )
     models = Instance(ModelCatalog)
 

@@ -107,6 +107,11 @@ class Session:
         resting = self.state in (SessionState.READY, SessionState.PARKED)
         return resting and not self.stopped and self.process.alive
 
+    @property
+    def unread(self) -> int:
+        """Number of messages that wait for the reader of the turn."""
+        return len(self._channel.inbox)
+
     def fits(self, setup: Setup | None) -> bool:
         """Whether a turn with `setup` can be asked here; None is no setup yet.
 

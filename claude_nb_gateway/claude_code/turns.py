@@ -1,4 +1,4 @@
-"""What is asked of the model: a conversation of turns, in the CLI's terms."""
+"""A conversation as Claude Code has it: turns, tools, and what the answer must be."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .profile import CHAT, Profile
 ContentBlock = dict[str, Any]
 Role = Literal["user", "assistant"]
 
-#: What is put between the texts of two messages of the model in one answer: it has
-#: used tools of its own in between.
+#: Stands between the texts of two messages of the model in one answer. It has used
+#: tools of Claude Code in between.
 BETWEEN_MESSAGES = "\n\n"
 
 
@@ -30,11 +30,19 @@ class Turn:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function of the client's, as the model is told of it.
+    """A function of the client, as the model sees it.
 
-    `input_schema` is its JSON schema, as text; `renamed` are the properties that have
-    another name there than the client gave them, each with that name. `left_out` are
-    the keywords of the client's schema that are not in it.
+    Parameters
+    ----------
+    name, description:
+        Those of the client.
+    input_schema:
+        The JSON schema of its arguments, as text.
+    renamed:
+        The properties that have another name in `input_schema` than in the client's
+        schema: pairs of the client's name and that one.
+    left_out:
+        The keywords of the client's schema that are not in `input_schema`.
     """
 
     name: str
@@ -46,21 +54,21 @@ class Tool:
 
 @dataclass(frozen=True)
 class CallRule:
-    """What the answer must do about calls.
+    """Which calls the answer may and must have.
 
     Parameters
     ----------
     words:
-        How the model is told so.
+        The rule in words, for the model.
     allowed:
-        The tools that may be called, by the CLI's names; None for all.
+        The CLI's names of the tools that may be called; None for all.
     required:
-        Whether one must be.
+        Whether a tool must be called.
     one_at_a_time:
-        Whether there must be no more than one call.
+        Whether there may be one call at most.
     strict:
-        The schemas, as text, that the arguments of calls must match, by the CLI's
-        names of the tools.
+        For each tool, by the CLI's name, the schema that the arguments must match, as
+        text.
     """
 
     words: str = ""
@@ -72,14 +80,14 @@ class CallRule:
 
 @dataclass(frozen=True)
 class AnswerRule:
-    """What the answer must be that the CLI does not see to.
+    """What the answer must match, beyond what the CLI checks.
 
     Parameters
     ----------
     words:
-        How the model is told so, with the question; empty where it is not.
+        The rule in words, which the model gets with the question; empty for none.
     schema:
-        The JSON schema, as text, that it must match.
+        The JSON schema, as text, that the answer must match.
     """
 
     words: str = ""
@@ -88,24 +96,24 @@ class AnswerRule:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a session is bound to for as long as it lives.
+    """What a conversation is held with, the same in each of its turns.
 
     Parameters
     ----------
     model:
-        As the client named it; None asks for the configured default.
+        The client's name for it; None is the configured default.
     system:
-        The system prompt's parts, in order.
+        The parts of the system prompt, in order.
     effort:
-        One of the CLI's effort levels, None for the model's own default.
+        One of the CLI's effort levels; None is the model's own default.
     principal:
-        Who asks; nobody else may continue the conversation.
+        Who asks. Nobody else can continue the conversation.
     tools:
-        The functions the model may call.
+        The client's functions.
     schema:
-        The JSON schema of the answer, as text; empty where the answer is text.
+        The JSON schema of the answer, as text; empty if the answer is text.
     profile:
-        Where it runs, and what Claude may do there.
+        Where the CLI runs, and what Claude may do there.
     """
 
     model: str | None
@@ -127,16 +135,16 @@ class Setup:
 
 @dataclass(frozen=True)
 class FieldNames:
-    """What the fields of the client's request are called, for errors about them.
+    """The names of fields in the client's request, for errors about them.
 
     Parameters
     ----------
     messages:
-        The field with what is said.
+        The field with the conversation.
     answer:
         The field with the format of the answer.
     tools:
-        The fields with the schemas of the setup's tools, in their order.
+        The fields with the schemas of the setup's tools, in the order of the tools.
     """
 
     messages: str = "messages"
@@ -144,38 +152,38 @@ class FieldNames:
     tools: tuple[str, ...] = ()
 
     def of_tool(self, index: int) -> str:
-        """The field of the tool at `index` of the setup's."""
+        """The field with the schema of the setup's tool at `index`."""
         return self.tools[index] if index < len(self.tools) else f"tools[{index}]"
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A question with everything that went before it.
+    """A question with everything that came before it.
 
     Parameters
     ----------
     history:
-        The turns before the question, in order, roles as the client had them.
+        The turns before the question, in order, with the client's roles.
     question:
         The content blocks of the last user turn.
     max_output_tokens:
-        Where the answer is cut, None for the model's limit.
+        Maximum length of the answer, None for the model's own limit.
     rule:
-        What is asked of the answer's calls; None for nothing.
+        The rule for the answer's calls; None for none.
     answer_rule:
-        What is asked of the answer itself; None for nothing.
+        The rule for the answer itself; None for none.
     left_out:
-        The fields of the request, keywords of schemas, that cannot be asked for.
+        The paths of the keywords in the client's schemas that the CLI does not get.
     session_id:
-        The session that is asked, which holds the history already; empty for any.
+        The session to ask, which has the history already; empty for any session.
     begun:
         Whether that session must have a transcript.
     prompt:
-        What of the setup's system prompt is the client's own.
+        The parts of the setup's system prompt that come from the client.
     stop:
-        The texts before which the answer ends.
+        The texts at which the answer ends; it has none of them.
     names:
-        What the client calls the fields that this was made of.
+        The names of the request's fields.
     """
 
     setup: Setup
@@ -193,7 +201,7 @@ class Conversation:
 
     @property
     def has_own_turns(self) -> bool:
-        """Whether Claude may say something, use tools of its own, and go on."""
+        """Whether Claude may use tools of its own, and go on with its answer."""
         return bool(self.setup.profile.directory or self.session_id)
 
     @property
@@ -211,25 +219,27 @@ class Conversation:
         return (*self.history, Turn("user", self.question))
 
     def digests(self) -> Sequence[bytes]:
-        """What identifies the conversation up to and with each of its `turns`.
+        """For each of the `turns`, what identifies the conversation up to it.
 
-        Two conversations have a digest in common if they agree in their setup
-        and in all turns so far, but for what clients change in passing: how an
+        Two conversations have a digest in common if their setups and all turns up to
+        there are the same. What clients change on the way does not count: how an
         assistant's text is cut into parts, white space at its ends, and how the
-        arguments of a call are written.
+        arguments of a call are written. The effort counts, since a change of it within
+        a session leaves a mark in what the model gets.
         """
         return self._digests
 
     @cached_property
     def _digests(self) -> Sequence[bytes]:
-        # To hash images and a long history takes a while.
+        # Kept, since images and a long history take long to hash.
         return tuple(_chain(_digest(b"", self.setup), self.turns))
 
     def held_by(self) -> list[bytes]:
-        """The digests of what a session may hold of it, to be asked the rest.
+        """The digests of the sessions that can be asked this question.
 
-        Results of calls and nothing else are for the session that waits for just
-        them, and was told what this question tells (see `digest_waiting`).
+        They have the history up to some turn. If the question is the results of calls
+        and nothing else, the session must wait for just these results, in a turn with
+        the same words (see `digest_waiting`).
         """
         *before, _ = self.digests()
         if self.history and self.answers_calls:
@@ -238,10 +248,10 @@ class Conversation:
 
     @property
     def passing_words(self) -> str:
-        """What the model is told of its answer that is no part of the conversation.
+        """Words for the model about its answer that are no part of the conversation.
 
-        A turn in which it was told something else is not the one to go on with. Where
-        what was done is in a session alone, no other turn will do.
+        A turn that has other such words cannot take the results of this question. They
+        do not count if only the session knows what Claude has done there.
         """
         if self.has_own_turns or self.answer_rule is None:
             return ""
@@ -249,9 +259,9 @@ class Conversation:
 
     @property
     def answers_calls(self) -> bool:
-        """Whether the question is the results of the calls before it, and no more.
+        """Whether the question is the results of all calls before it, and no more.
 
-        Empty results do not count: the CLI would put words of its own for them.
+        Empty results do not count: the CLI would replace them by words of its own.
         """
         called = set(calls_in(self.history[-1].content))
         answered = {
@@ -268,15 +278,15 @@ def calls_in(content: Iterable[ContentBlock]) -> list[str]:
 
 
 def digest_after(digest: bytes, answer: Sequence[ContentBlock]) -> bytes:
-    """The digest once the model has said `answer` to the turn of `digest`."""
+    """The digest after the model's `answer` to the turn of `digest`."""
     (after,) = _chain(digest, [Turn("assistant", list(answer))])
     return after
 
 
 def digest_waiting(digest: bytes, passing_words: str = "") -> bytes:
-    """Where a session stands that waits for the results of its calls at `digest`.
+    """The position of a session that waits for the results of its calls at `digest`.
 
-    In its turn it was told `passing_words`.
+    Its turn has the `passing_words` (see `Conversation`).
     """
     return _digest(digest, ("waiting", passing_words))
 

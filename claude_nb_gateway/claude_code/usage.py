@@ -1,4 +1,4 @@
-"""What a turn took: tokens, cost and time, from the figures of its process."""
+"""What a turn took: tokens, cost and time, from what its process reports."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from .protocol import ModelUsage, Result
 
 @dataclass(frozen=True)
 class TurnAccount:
-    """What a turn took, all its models together; times in (Unix) seconds.
+    """What a turn took, all its models together. Times are in (Unix) seconds.
 
-    `session_id` is empty for a conversation without a transcript; `outcome` is
-    completed, failed, interrupted, lost with the process, or unasked: then the CLI
-    began the turn by itself.
+    Parameters
+    ----------
+    session_id:
+        The session; empty for a conversation without a transcript.
+    model:
+        The model with the most output.
+    outcome:
+        completed, failed, interrupted, lost (with the process), or unasked (the CLI
+        began the turn by itself).
+    usage:
+        Tokens and cost.
+    started_at, duration_seconds, first_token_seconds:
+        When it was asked, how long it took, and how long until the first token; None if
+        the CLI does not say.
     """
 
     session_id: str
@@ -34,7 +45,7 @@ AccountTo = Callable[[TurnAccount], None]
 
 
 class UsageMeter:
-    """Says what each turn of a process took, and counts it in the metrics."""
+    """Finds what each turn of a process took, and counts it in the metrics."""
 
     def __init__(self) -> None:
         self._used: dict[str, ModelUsage] = {}
@@ -42,10 +53,10 @@ class UsageMeter:
     def taken(self, result: Result) -> dict[str, ModelUsage]:
         """What was used of each model since the last result of the process.
 
-        The cost in `result` becomes that of the turn.
+        Sets the cost in `result` to that of the turn.
         """
         taken = result.usage_since_last
-        if taken is None:  # an older CLI says only what the process took so far
+        if taken is None:  # an older CLI only reports the sum of the process
             nothing = ModelUsage()
             taken = {
                 model: used.less(self._used.get(model, nothing))
@@ -70,7 +81,7 @@ def account_of(
 ) -> TurnAccount:
     """The account of the turn that ended with `result` just now.
 
-    `asked_of` is the model that the client named: no other may have answered.
+    `asked_of` is the model that the client named. It counts if none has answered.
     """
     ttft_ms = result.ttft_ms
     return TurnAccount(

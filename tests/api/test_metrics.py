@@ -17,7 +17,8 @@ from tornado.web import RequestHandler
 from claude_nb_gateway import metrics
 from claude_nb_gateway.api import activity
 from claude_nb_gateway.api.access_log import UNKNOWN_METHOD
-from claude_nb_gateway.claude_code.protocol import ModelUsage
+from claude_nb_gateway.claude_code.protocol import ModelUsage, Result
+from claude_nb_gateway.claude_code.usage import UsageMeter
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import running_gateway
 
@@ -184,7 +185,8 @@ def test_made_up_methods_are_one_line(gateway, model):
 def test_made_up_models_are_one_line():
     used = ModelUsage(input_tokens=1)
     for number in range(3 * metrics.MAX_MODELS):
-        metrics.count_usage(f"claude-made-up-{number}", used)
+        result = Result(usage_since_last={f"claude-made-up-{number}": used})
+        UsageMeter().taken(result)
     names = {
         sample.labels["model"]
         for family in metrics.TOKENS.collect()

@@ -14,7 +14,8 @@ from claude_nb_gateway.claude_code.tools import beyond_grant
 from claude_nb_gateway.claude_code.turns import Conversation, Setup, Tool
 from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.errors import ProtocolError
-from claude_nb_gateway.turn.asking import answer
+
+from ..conftest import events_of, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +52,7 @@ def profile(tmp_path):
 async def ask(manager, profile, text="go on"):
     setup = Setup("sonnet", principal="me", profile=profile)
     asked = Conversation(setup, (), [{"type": "text", "text": text}])
-    return [m async for batch in answer(manager, asked) for m in batch][-1].result
+    return text_of(await events_of(manager, asked))
 
 
 def memory_of(configuration, profile):

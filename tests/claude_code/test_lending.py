@@ -10,11 +10,12 @@ import uuid
 
 import pytest
 
+from claude_nb_gateway.claude_code.models import ModelCatalog
+from claude_nb_gateway.claude_code.pool.warmup import Warmup
 from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.errors import ProtocolError
-from claude_nb_gateway.turn.asking import answer
 
-from ..conftest import until
+from ..conftest import events_of, spares, text_of, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
@@ -55,7 +56,7 @@ def asked(system="", session_id=""):
 
 
 async def run(manager, conversation):
-    return [m async for batch in answer(manager, conversation) for m in batch][-1]
+    return text_of(await events_of(manager, conversation))
 
 
 def prompts(model):
@@ -74,21 +75,19 @@ async def test_nobody_is_served_under_the_prompt_of_another(
 
 
 async def test_session_that_does_not_fit_is_not_opened(make, model):
-    manager = make()
-    async with manager.session() as lease:
-        await manager.open(lease.session, asked("A").setup)
+    async with make().acquire(asked("A")) as lease:
         with pytest.raises(ProtocolError, match="another request"):
-            await manager.open(lease.session, asked("B").setup)
+            await Warmup(ModelCatalog()).prepare(lease.session, asked("B").setup)
 
 
 async def test_spare_that_hangs_fails_no_request(make, model):
-    manager = make(spare_processes=1, max_spare_processes=1)
+    manager = make(
+        spare_processes=1, max_spare_processes=1, control_timeout_seconds=5.0
+    )
     await run(manager, asked("A"))
-    await until(lambda: manager._spares and not manager._line.starting)
-    (spare,) = manager._spares._sessions
-    os.kill(spare.process.pid, signal.SIGSTOP)
-    manager.control_timeout_seconds = spare._control_timeout = 2.0
-    assert (await run(manager, asked("B"))).result == "from B"
+    (spare,) = await spares(manager, 1)
+    os.kill(spare.pid, signal.SIGSTOP)
+    assert await run(manager, asked("B")) == "from B"
 
 
 @pytest.mark.soak
@@ -97,7 +96,7 @@ async def test_spare_that_fails_fails_no_request(make, model, slow_cli, tmp_path
     (tmp_path / "stuck").write_text("1")
     await run(manager, asked("A"))
     await until(lambda: (tmp_path / "start-1").exists())
-    assert (await run(manager, asked("B"))).result == "from B"
+    assert await run(manager, asked("B")) == "from B"
 
 
 async def test_interrupt_is_not_lost_while_the_session_is_initialized(
@@ -108,19 +107,19 @@ async def test_interrupt_is_not_lost_while_the_session_is_initialized(
     turn = asyncio.create_task(run(manager, asked("A", session_id)))
     await until(lambda: manager.active_sessions)
     assert await manager.interrupt(session_id)
-    assert (await turn).was_interrupted
+    assert await turn == ""
     assert not model.requests
-    assert (await run(manager, asked("A", session_id))).result == "from A"
+    assert await run(manager, asked("A", session_id)) == "from A"
 
 
 async def test_interrupt_is_not_lost_while_the_turn_waits_for_a_process(make, model):
     manager = make(max_processes=1, spare_processes=0)
     session_id = str(uuid.uuid4())
-    async with manager.session():
+    async with manager.acquire(asked("other")):
         turn = asyncio.create_task(run(manager, asked("A", session_id)))
         await until(lambda: manager.queue_length == 1)
         assert await manager.interrupt(session_id)
-    assert (await turn).was_interrupted
+    assert await turn == ""
     assert not model.requests
 
 

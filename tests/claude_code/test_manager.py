@@ -9,7 +9,6 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from claude_nb_gateway.claude_code.profile import PLAIN
 from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import (
@@ -23,8 +22,9 @@ from claude_nb_gateway.errors import (
     UpstreamError,
 )
 from claude_nb_gateway.turn.asking import answer
+from claude_nb_gateway.turn.events import Ended, Text
 
-from ..conftest import until
+from ..conftest import events_of, spares, text_of, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
@@ -36,8 +36,14 @@ def question(text="hello", max_output_tokens=None, **options):
 
 
 async def run(manager, conversation=None):
-    conversation = conversation or question()
-    return [m async for batch in answer(manager, conversation) for m in batch]
+    """Ask, and return the answer's text."""
+    return text_of(await events_of(manager, conversation or question()))
+
+
+def pids(manager, *kinds):
+    """The processes of `manager`, of all kinds or of these."""
+    processes = manager.snapshot().processes
+    return [p.pid for p in processes if not kinds or p.kind in kinds]
 
 
 def processes():
@@ -45,15 +51,16 @@ def processes():
 
 
 async def test_answer_ends_with_a_result(make):
-    messages = await run(make())
-    assert messages[-1].result == "hello"
+    *_, ended = await events_of(make(), question())
+    assert isinstance(ended, Ended)
+    assert ended.reason == "end_turn"
 
 
 async def test_shutdown_leaves_nothing(make, tmp_path):
     before = processes()
     manager = make()
     await run(manager)
-    private = manager._directory
+    private = manager.snapshot().directory
     assert os.stat(private).st_mode & 0o777 == 0o700
     await manager.shutdown()
     assert processes() == before
@@ -67,21 +74,16 @@ async def test_making_a_manager_starts_nothing(make):
     assert processes() == before
 
 
-async def spares(manager, count):
-    """Wait until `manager` has so many spares."""
-    await until(lambda: len(manager._spares) == count and not manager._line.starting)
-    return list(manager._spares._sessions)
-
-
 async def test_spares_are_kept_after_the_first_request(make, model):
     manager = make(spare_processes=2)
     await run(manager, question(system=("Be brief.",)))
-    plain, prepared = await spares(manager, 2)
+    kept = await spares(manager, 2)
+    plain, prepared = sorted(kept, key=lambda spare: spare.setup is not None)
     assert plain.setup is None
     assert prepared.setup.system == ("Be brief.",)
     await run(manager, question(system=("Be brief.",)))
     await run(manager, question(system=("Be a pirate.",), model="haiku"))
-    assert {*manager._sessions} >= {plain, prepared}
+    assert {*pids(manager)} >= {plain.pid, prepared.pid}
     systems = [request.system.splitlines()[-1] for request in model.requests]
     assert systems == ["Be brief.", "Be brief.", "Be a pirate."]
     models = [request.body["model"].split("-")[1] for request in model.requests]
@@ -105,13 +107,19 @@ async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
 
 
 @pytest.mark.soak
-async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model):
-    model.script(Reply(["answer"]), Reply(["answer"]), Reply(["more"]))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"model": "haiku"}, {"effort": "low"}, {"principal": "someone else"}],
+)
+async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model, options):
+    asked = question("one", system=("Be brief.",), **options)
+    await run(make(), asked)
     manager = make(spare_processes=2)
-    await run(manager, question("one", system=("Be brief.",)))
-    await spares(manager, 2)
-    await run(manager, question("one", system=("Be brief.",)))
-    fresh, rehearsed = (request.body for request in model.requests)
+    await run(manager, question("other", system=("Be brief.",)))
+    (prepared,) = [spare for spare in await spares(manager, 2) if spare.setup]
+    await run(manager, asked)
+    assert prepared.pid in pids(manager, "idle")
+    fresh, _, rehearsed = (request.body for request in model.requests)
     assert fresh.pop("metadata") != rehearsed.pop("metadata")
     assert fresh == rehearsed
 
@@ -131,11 +139,10 @@ async def test_killed_spare_is_replaced(make):
     manager = make(spare_processes=2)
     await run(manager)
     before = await spares(manager, 2)
-    os.kill(before[0].process.pid, signal.SIGKILL)
-    await until(lambda: before[0] not in manager._sessions)
-    after = await spares(manager, 2)
-    assert before[0] not in after
-    assert (await run(manager))[-1].result == "hello"
+    os.kill(before[0].pid, signal.SIGKILL)
+    await until(lambda: before[0].pid not in pids(manager))
+    assert before[0] not in await spares(manager, 2)
+    assert await run(manager) == "hello"
 
 
 @pytest.mark.soak
@@ -146,7 +153,7 @@ async def test_idle_spares_are_culled(make):
     await spares(manager, 2)
     manager.spare_idle_timeout_seconds = 0.1
     await run(manager)
-    await until(lambda: not manager._spares and len(manager._sessions) == 2)
+    await until(lambda: len(pids(manager)) == len(pids(manager, "idle")) == 2)
     # What is left are those of the conversations, which may go on.
     assert len(processes()) == len(before) + 2
 
@@ -160,47 +167,45 @@ async def test_opening_that_was_refused_is_not_prepared(make, caplog):
     assert "no spare" not in caplog.text
 
 
-async def test_process_for_who_has_just_given_up_is_not_lost(make):
-    manager = make(
-        spare_processes=2, queue_timeout_seconds=0.0
-    )  # one that starts is waited for still
+async def test_process_of_a_request_that_gives_up_as_it_gets_it_is_kept(make):
+    manager = make(spare_processes=2)
     asked = asyncio.create_task(run(manager))
     await asyncio.sleep(0)
-    assert manager._line
-    started = await manager._start(PLAIN)
-    manager._places_taken += 1
+    assert manager.queue_length == 1
+    while manager.queue_length:  # noqa: ASYNC110 - the request sees it a step later
+        await asyncio.sleep(0)
+    (pid,) = pids(manager)
     asked.cancel()
-    manager._settle(started)
     await asyncio.wait([asked])
-    # It is one spare too many where others were ready before it.
-    kept, owned = manager._spares._sessions, manager._sessions
-    await until(lambda: started in kept or started not in owned)
+    kept = await spares(manager, 2)
+    assert pid in [spare.pid for spare in kept]
+    assert manager.snapshot().places_taken == 2
 
 
 async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
     manager = make(spare_processes=2, spare_idle_timeout_seconds=0.1)
     asked = asyncio.create_task(run(manager))
     await asyncio.sleep(0)
-    assert manager._line.starting
+    assert manager.snapshot().starting
     asked.cancel()
-    await until(lambda: not manager._line.starting)
-    await until(lambda: not manager._sessions)
-    assert not manager._spares
+    await until(lambda: not manager.snapshot().starting)
+    await until(lambda: not pids(manager))
+    assert not manager.snapshot().places_taken
 
 
 async def test_above_the_ceiling_a_request_waits_then_is_refused(make):
     manager = make(max_processes=1, queue_timeout_seconds=0.2)
-    async with manager.session():
+    async with manager.acquire(question()):
         with pytest.raises(TooBusy) as error:
             await run(manager)
         assert error.value.retry_after_seconds >= 1
     manager.queue_timeout_seconds = 20
-    assert (await run(manager))[-1].result == "hello"
+    assert await run(manager) == "hello"
 
 
 async def test_line_has_an_end_behind_which_requests_are_refused_at_once(make):
     manager = make(max_processes=1, max_queue_length=1, queue_timeout_seconds=30)
-    async with manager.session():
+    async with manager.acquire(question()):
         waiting = asyncio.create_task(run(manager))
         await until(lambda: manager.queue_length == 1)
         async with asyncio.timeout(5):
@@ -208,20 +213,20 @@ async def test_line_has_an_end_behind_which_requests_are_refused_at_once(make):
                 await run(manager)
         assert error.value.retry_after_seconds >= 1
         assert manager.queue_length == 1
-    assert (await waiting)[-1].result == "hello"
+    assert await waiting == "hello"
 
 
 @pytest.mark.soak
 async def test_line_for_a_session_has_an_end_too(make):
     manager = make(max_queue_length=1, session_wait_seconds=30)
     named = replace(question(), session_id=str(uuid.uuid4()))
-    async with manager.named_session(named):
+    async with manager.acquire(named):
         waiting = asyncio.create_task(run(manager, named))
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
             with pytest.raises(SessionBusy):
                 await run(manager, named)
-    assert (await waiting)[-1].result == "hello"
+    assert await waiting == "hello"
 
 
 async def test_unwritable_runtime_directory_is_a_warning_and_no_more(
@@ -232,10 +237,10 @@ async def test_unwritable_runtime_directory_is_a_warning_and_no_more(
     manager = make(session_idle_timeout_seconds=0.0, spare_processes=0)
     await manager.reap()
     for _ in range(2):
-        assert (await run(manager))[-1].result == "hello"
-        await until(lambda: not manager._sessions)
+        assert await run(manager) == "hello"
+        await until(lambda: not pids(manager))
     await manager.shutdown()
-    assert not os.path.exists(manager._directory)
+    assert not os.path.exists(manager.snapshot().directory)
     warnings = [r for r in caplog.records if "runtime directory" in r.message]
     assert len(warnings) == 1
     assert not [r for r in caplog.records if r.levelname == "ERROR"]
@@ -243,7 +248,8 @@ async def test_unwritable_runtime_directory_is_a_warning_and_no_more(
 
 async def test_those_who_want_the_models_wait_no_longer_for_being_many(make):
     manager = make(max_processes=1, queue_timeout_seconds=1.0)
-    async with manager.session():
+    async with manager.acquire(question()):
+        manager.models.loaded = False  # as if the CLI had not told them
         async with asyncio.timeout(2.5):
             results = await asyncio.gather(
                 *(manager.catalog() for _ in range(4)), return_exceptions=True
@@ -282,11 +288,11 @@ async def test_cli_that_hears_nothing_any_more_is_killed(make, model):
     with pytest.raises(CLITimeout, match="no output within"):
         async for _ in answer(manager, question()):
             if stuck is None and model.requests:
-                (session,) = manager._lent
-                stuck = psutil.Process(session.process.pid)
+                (pid,) = pids(manager, "busy")
+                stuck = psutil.Process(pid)
                 stuck.suspend()
     await until(lambda: not stuck.is_running())
-    assert (await run(manager))[-1].result == "hello"
+    assert await run(manager) == "hello"
 
 
 @pytest.mark.soak
@@ -303,17 +309,15 @@ async def test_reader_that_is_always_behind_ends_at_the_turns_deadline(make, mod
     async with asyncio.timeout(10):
         with pytest.raises(CLITimeout, match="end of its turn"):
             async for batch in answer(manager, question()):
-                (session,) = manager._lent
                 if batch:
-                    await until(lambda: session._inbox)  # noqa: B023 - it is the same
+                    await until(lambda: manager.snapshot().of_kind("busy")[0].unread)
     await until(lambda: not manager.active_sessions)
 
 
 @pytest.mark.soak
 async def test_cli_that_does_not_read_its_question_is_ended(make, model):
     manager = make(close_grace_seconds=0.2)
-    async with manager.session(Setup("sonnet")) as lease:
-        await manager.open(lease.session, Setup("sonnet"))
+    async with manager.acquire(question()) as lease:
         lease.session.process._input_timeout = 1.0
         stuck = psutil.Process(lease.session.process.pid)
         stuck.suspend()
@@ -332,8 +336,8 @@ async def test_killed_cli_is_told(make, model):
     manager = make()
     with pytest.raises(CLIExited):
         async for _ in answer(manager, question()):
-            for session in manager._lent:
-                os.kill(session.process.pid, signal.SIGKILL)
+            for pid in pids(manager, "busy"):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.soak
@@ -357,7 +361,7 @@ async def test_unreachable_api_is_an_upstream_error(make):
 async def test_leaving_early_interrupts_the_turn(make, model):
     model.script(Reply(["a"] * 1000, delay_seconds=0.05))
     async for batch in (turn := answer(make(), question())):
-        if any(type(message).__name__ == "StreamEvent" for message in batch):
+        if any(isinstance(event, Text) for event in batch):
             break
     await turn.aclose()
     assert await asyncio.to_thread(model.requests[0].abandoned.wait, 1)
@@ -365,7 +369,7 @@ async def test_leaving_early_interrupts_the_turn(make, model):
 
 async def test_environment_of_the_cli_holds_no_secret(make, monkeypatch):
     monkeypatch.setenv("JUPYTER_TOKEN", "secret-token")
-    async with make().session() as lease:
+    async with make().acquire(question()) as lease:
         environment = psutil.Process(lease.session.process.pid).environ()
     assert "secret-token" not in environment.values()
 

@@ -10,9 +10,8 @@ import pytest
 from claude_nb_gateway.claude_code.profile import Profile
 from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.demo.model import Reply, ToolUse
-from claude_nb_gateway.turn.asking import answer
 
-from ..conftest import until
+from ..conftest import events_of, text_of, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
@@ -58,9 +57,7 @@ def ask(make, tmp_path):
         question = [{"type": "text", "text": text}]
         setup = Setup("sonnet", profile=profile)
         asked = Conversation(setup, (), question, session_id=session_id)
-        batches = answer(manager, asked, account_to)
-        messages = [m async for batch in batches for m in batch]
-        return messages[-1].result
+        return text_of(await events_of(manager, asked, account_to=account_to))
 
     return ask
 

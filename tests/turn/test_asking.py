@@ -11,11 +11,8 @@ import pytest
 from claude_nb_gateway.claude_code.turns import Conversation, Setup, Turn
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import GatewayError, TooBusy, UpstreamError
-from claude_nb_gateway.turn.asking import answer
-from claude_nb_gateway.turn.events import Text
-from claude_nb_gateway.turn.reader import TurnReader
 
-from ..conftest import until
+from ..conftest import events_of, spares, text_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +32,7 @@ def conversation(*texts, max_output_tokens=None, **options):
 
 async def run(manager, *texts, **options):
     """Ask, and return the answer's text."""
-    asked = conversation(*texts, **options)
-    return [m async for batch in answer(manager, asked) for m in batch][-1].result
+    return text_of(await events_of(manager, conversation(*texts, **options)))
 
 
 def sessions(model):
@@ -65,9 +61,8 @@ async def test_cost_is_that_of_the_turn(make, numbered):
     manager = make()
     costs = []
     for texts in (("one",), ("one", "answer 1", "two")):
-        batches = answer(manager, conversation(*texts))
-        messages = [m async for batch in batches for m in batch]
-        costs.append(messages[-1].total_cost_usd)
+        *_, ended = await events_of(manager, conversation(*texts))
+        costs.append(ended.cost_usd)
     assert costs[0] == pytest.approx(costs[1])
 
 
@@ -142,11 +137,9 @@ async def test_failed_turn_is_not_continued(make, model):
 async def test_cut_answer_is_not_continued(make, model):
     model.script(Reply(["cut"], stop_reason="max_tokens"))
     manager = make()
-    batches = answer(manager, conversation("one", max_output_tokens=5))
-    async for batch in batches:
-        if any(type(message).__name__ == "Assistant" for message in batch):
-            break
-    await batches.aclose()
+    asked = conversation("one", max_output_tokens=5)
+    *_, ended = await events_of(manager, asked)
+    assert ended.reason == "max_tokens"
     await run(manager, "one", "cut", "two", max_output_tokens=5)
     assert model.requests[-1].turns == [
         ("user", "one"),
@@ -158,9 +151,9 @@ async def test_cut_answer_is_not_continued(make, model):
 async def test_killed_idle_session_is_replaced(make, numbered):
     manager = make(spare_processes=0)
     await run(manager, "one")
-    (session,) = manager._sessions
-    os.kill(session.process.pid, signal.SIGKILL)
-    await asyncio.wait_for(session.process._exited.wait(), 5)
+    (session,) = manager.snapshot().processes
+    os.kill(session.pid, signal.SIGKILL)
+    await until(lambda: not manager.snapshot().processes)
     assert await run(manager, "one", "answer 1", "two") == "answer 2"
     assert len(set(sessions(numbered))) == 2
 
@@ -169,27 +162,14 @@ async def test_killed_idle_session_is_replaced(make, numbered):
 async def test_session_that_dies_as_it_is_asked_is_replaced(make, numbered):
     manager = make(spare_processes=0)
     await run(manager, "one")
-    (session,) = manager._sessions
-    os.kill(session.process.pid, signal.SIGKILL)  # and nobody knows it yet
+    (session,) = manager.snapshot().processes
+    os.kill(session.pid, signal.SIGKILL)  # and nobody knows it yet
     assert await run(manager, "one", "answer 1", "two") == "answer 2"
     assert [text for _, text in numbered.requests[-1].turns] == [
         "one",
         "answer 1",
         "two",
     ]
-
-
-async def told(manager):
-    """The text that a client is told, of an answer whose stream breaks off."""
-    asked = conversation("one")
-    reader = TurnReader(asked, streamed=True)
-    events = [
-        event
-        async for batch in answer(manager, asked)
-        for message in batch
-        for event in reader.feed(message)
-    ]
-    return "".join(event.text for event in events if isinstance(event, Text))
 
 
 RECOVERING = {"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "0"}
@@ -203,7 +183,7 @@ async def test_stream_that_breaks_off_is_taken_up_where_it_ended(
     words = ["one ", "two ", "three ", "four"]
     model.script(Reply(words, drop_after=2, delay_seconds=0.05), Reply(words))
     manager = make(cli_env=RECOVERING, api_max_retries=retries)
-    assert await told(manager) == "".join(words)
+    assert await run(manager, "one") == "".join(words)
     assert [r.body["stream"] for r in model.requests] == [True, streamed]
 
 
@@ -212,7 +192,7 @@ async def test_stream_that_goes_on_differently_is_an_error(make, model):
     broken = Reply(["one ", "two "], drop_after=1, delay_seconds=0.05)
     model.script(broken, Reply(["something else"]))
     with pytest.raises(UpstreamError, match="taken up where it ended"):
-        await told(make(cli_env=RECOVERING, api_max_retries=1))
+        await run(make(cli_env=RECOVERING, api_max_retries=1), "one")
 
 
 async def test_limit_changes_within_a_live_session_without_a_trace(make, numbered):
@@ -238,8 +218,8 @@ async def test_limit_changes_within_a_live_session_without_a_trace(make, numbere
 async def test_idle_sessions_are_culled_by_age(make, numbered):
     manager = make(spare_processes=0, session_idle_timeout_seconds=1.0)
     await run(manager, "one")
-    (session,) = manager._sessions
-    await asyncio.to_thread(psutil.Process(session.process.pid).wait, 10)
+    (session,) = manager.snapshot().processes
+    await asyncio.to_thread(psutil.Process(session.pid).wait, 10)
 
 
 @pytest.mark.soak
@@ -247,7 +227,7 @@ async def test_idle_sessions_give_way_to_new_conversations(make, numbered):
     manager = make(max_processes=2, spare_processes=0)
     for question in ("one", "two", "three"):
         await run(manager, question)
-    assert len(manager._sessions) == 2
+    assert len(manager.snapshot().processes) == 2
     await run(manager, "two", "answer 2", "more")
     await run(manager, "one", "answer 1", "more")
     first, second, _, again, anew = sessions(numbered)
@@ -260,8 +240,8 @@ async def test_old_conversations_give_way_to_spares(make, numbered):
     manager = make(spare_processes=2, max_processes=4)
     for number in range(5):
         await run(manager, f"question {number}")
-    await until(lambda: len(manager._spares) == 2 and not manager._line.starting)
-    assert len(manager._sessions) <= 4
+    await spares(manager, 2)
+    assert len(manager.snapshot().processes) <= 4
     await run(manager, "question 4", "answer 5", "more")  # the latest is still there
     assert sessions(numbered)[5] == sessions(numbered)[4]
 
@@ -270,7 +250,7 @@ async def test_old_conversations_give_way_to_spares(make, numbered):
 async def test_with_two_places_one_is_for_a_conversation(make, numbered):
     manager = make(spare_processes=2, max_processes=2)
     await run(manager, "one")
-    await until(lambda: len(manager._spares) == 1 and not manager._line.starting)
+    await spares(manager, 1)
     await run(manager, "one", "answer 1", "two")
     assert len(set(sessions(numbered))) == 1
 
@@ -283,7 +263,7 @@ async def test_above_the_ceiling_requests_are_answered_in_order(make, model):
             group.create_task(run(manager, question))
             await asyncio.sleep(0)
     assert [request.turns[-1][1] for request in model.requests] == questions
-    assert len(manager._sessions) == 1
+    assert len(manager.snapshot().processes) == 1
 
 
 @pytest.mark.soak
@@ -291,16 +271,15 @@ async def test_spare_that_takes_the_last_slot_does_not_hold_up_a_request(
     make, numbered
 ):
     manager = make(max_processes=2, spare_processes=1, queue_timeout_seconds=20.0)
-    async with manager.session() as lease:
-        await lease.session.warm_up()
-        await until(lambda: manager._places_taken == 2)  # a spare on its way
+    async with manager.acquire(conversation("other")):
+        await until(lambda: manager.snapshot().places_taken == 2)  # with a spare
         assert await run(manager, "one") == "answer 1"
 
 
 @pytest.mark.soak
 async def test_no_slot_is_lost_to_those_who_gave_up_waiting(make, numbered):
     manager = make(max_processes=1, spare_processes=0, queue_timeout_seconds=0.05)
-    async with manager.session():
+    async with manager.acquire(conversation("other")):
         for _ in range(3):
             with pytest.raises(TooBusy):
                 await run(manager, "one")

@@ -10,7 +10,6 @@ import pytest
 from claude_nb_gateway.claude_code.profile import Profile
 from claude_nb_gateway.claude_code.turns import Conversation, Setup
 from claude_nb_gateway.demo.model import Reply, ToolUse
-from claude_nb_gateway.turn.asking import answer
 from claude_nb_gateway.turn.events import (
     Ended,
     Text,
@@ -18,7 +17,8 @@ from claude_nb_gateway.turn.events import (
     ToolEnded,
     ToolStarted,
 )
-from claude_nb_gateway.turn.reader import TurnReader
+
+from ..conftest import events_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
@@ -42,13 +42,7 @@ def ask(make, directory):
         question = [{"type": "text", "text": "go"}]
         setup = Setup("sonnet", profile=profile)
         asked = Conversation(setup, (), question, session_id=str(uuid.uuid4()))
-        reader = TurnReader(asked, streamed=True)
-        return [
-            event
-            async for batch in answer(make(), asked)
-            for message in batch
-            for event in reader.feed(message)
-        ]
+        return await events_of(make(), asked)
 
     return ask
 

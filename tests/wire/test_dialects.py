@@ -8,9 +8,8 @@ import pytest
 
 from claude_nb_gateway.claude_code import protocol
 from claude_nb_gateway.claude_code.tools import PREFIX
-from claude_nb_gateway.claude_code.turns import Conversation, Opening, Tool
+from claude_nb_gateway.claude_code.turns import Conversation, Setup, Tool, Turn
 from claude_nb_gateway.errors import InvalidRequest
-from claude_nb_gateway.turn.asking import answer
 from claude_nb_gateway.wire import dialects
 from claude_nb_gateway.wire.tool_schemas import SchemaMender
 
@@ -328,7 +327,7 @@ async def test_the_cli_takes_every_dialect_of_tools(make, model):
         Tool(f"t{number}", "", json.dumps(schema))
         for number, schema in enumerate(schemas)
     )
-    listed = await listed_by_cli(make(), Opening("sonnet", tools=tools))
+    listed = await listed_by_cli(make(), Setup("sonnet", tools=tools))
     assert sorted(listed) == sorted(PREFIX + tool.name for tool in tools)
 
 
@@ -343,14 +342,11 @@ async def test_the_cli_takes_every_dialect_of_answers(make, model):
         moved = reduced.replace('"#', f'"#/properties/p{number}')
         properties[f"p{number}"] = json.loads(moved)
     schema = json.dumps({"type": "object", "properties": properties})
-    listed = await listed_by_cli(manager, Opening("sonnet", schema=schema))
+    listed = await listed_by_cli(manager, Setup("sonnet", schema=schema))
     assert listed == [protocol.STRUCTURED_OUTPUT]
 
 
 async def listed_by_cli(manager, setup):
     asked = Conversation(setup, (), [{"type": "text", "text": "hi"}])
-    async for batch in answer(manager, asked):
-        for message in batch:
-            if isinstance(message, protocol.System) and message.subtype == "init":
-                return message.tools
-    return []
+    async with manager.acquire(asked, disposable=True) as lease:
+        return (await lease.session.seed([Turn("user", asked.question)])).tools

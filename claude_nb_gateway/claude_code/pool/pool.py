@@ -91,14 +91,20 @@ class ProcessPool:
     def snapshot(self) -> Snapshot:
         """What processes there are now."""
         return Snapshot(
-            tuple(
-                ProcessSnapshot(s.process.pid, self._kind_of(s), s.launch, s.setup)
-                for s in self._sessions
-            ),
+            tuple(map(self._process_snapshot, self._sessions)),
             starting=len(self.queue.starting),
             places_taken=self._places_taken,
             queue_length=len(self.queue),
             directory=self._launcher.directory,
+        )
+
+    def _process_snapshot(self, session: Session) -> ProcessSnapshot:
+        return ProcessSnapshot(
+            session.process.pid,
+            self._kind_of(session),
+            session.launch,
+            session.setup,
+            session.unread,
         )
 
     def _kind_of(self, session: Session) -> Kind:

@@ -14,12 +14,27 @@ Kind = Literal["starting", "spare", "idle", "busy", "ending"]
 
 @dataclass(frozen=True)
 class ProcessSnapshot:
-    """One process; `setup` is None if its session is bound to nothing."""
+    """One process.
+
+    Parameters
+    ----------
+    pid:
+        Its process id.
+    kind:
+        What it is for.
+    launch:
+        How it was started.
+    setup:
+        What its session is bound to; None for nothing.
+    unread:
+        Number of its messages that wait for the reader of the turn.
+    """
 
     pid: int
     kind: Kind
     launch: Launch
     setup: Setup | None
+    unread: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..turns import Setup
 BURST_SECONDS = 2.0
 # The number of spares follows the largest burst in this time.
 MEMORY_SECONDS = 60.0
-# Number of conversations that are looked back on for setups to prepare.
+# Number of recent conversations whose setups are prepared.
 REMEMBERED_SETUPS = 8
 # After this number of deaths with no conversation in between, new spares die as well.
 MAX_DEATHS = 8

@@ -4,60 +4,60 @@ import asyncio
 
 import pytest
 
-from claude_nb_gateway.claude_code.pool.locks import Writers
+from claude_nb_gateway.claude_code.pool.locks import SessionLocks
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_one_writes_at_a_time_in_the_order_of_asking():
-    writers, order = Writers(most=8), []
+async def test_lock_is_given_in_the_order_of_asking():
+    locks, order = SessionLocks(max_waiting=8), []
 
-    async def write(name):
-        await writers.wait("s", 5)
+    async def hold(name):
+        await locks.acquire("s", 5)
         order.append(name)
         await asyncio.sleep(0)
-        writers.end("s")
+        locks.release("s")
 
     async with asyncio.TaskGroup() as group:
         for name in "abc":
-            group.create_task(write(name))
+            group.create_task(hold(name))
     assert order == ["a", "b", "c"]
-    assert writers.free("s")
+    assert locks.is_free("s")
 
 
-async def test_who_waits_too_long_is_told():
-    writers = Writers(most=8)
-    writers.begin("s")
+async def test_waiting_too_long_is_an_error():
+    locks = SessionLocks(max_waiting=8)
+    locks.lock("s")
     with pytest.raises(TimeoutError):
-        await writers.wait("s", 0.0)
-    writers.end("s")
-    assert writers.free("s")
+        await locks.acquire("s", 0.0)
+    locks.release("s")
+    assert locks.is_free("s")
 
 
-async def test_who_gives_up_is_passed_over():
-    writers = Writers(most=8)
-    writers.begin("s")
-    gone = asyncio.create_task(writers.wait("s", 5))
-    next_one = asyncio.create_task(writers.wait("s", 5))
+async def test_request_that_gives_up_is_passed_over():
+    locks = SessionLocks(max_waiting=8)
+    locks.lock("s")
+    gone = asyncio.create_task(locks.acquire("s", 5))
+    next_one = asyncio.create_task(locks.acquire("s", 5))
     await asyncio.sleep(0)
     gone.cancel()
-    writers.end("s")
+    locks.release("s")
     await next_one
-    assert not writers.free("s")
+    assert not locks.is_free("s")
 
 
-async def test_who_gives_up_just_when_it_could_write_passes_it_on():
-    writers = Writers(most=8)
-    writers.begin("s")
-    gone = asyncio.create_task(writers.wait("s", 5))
+async def test_request_that_gives_up_just_as_it_gets_the_lock_passes_it_on():
+    locks = SessionLocks(max_waiting=8)
+    locks.lock("s")
+    gone = asyncio.create_task(locks.acquire("s", 5))
     await asyncio.sleep(0)
-    writers.end("s")
+    locks.release("s")
     gone.cancel()
     await asyncio.wait([gone])
-    assert writers.free("s")
+    assert locks.is_free("s")
 
 
-async def test_sessions_without_a_transcript_need_no_turn():
-    writers = Writers(most=8)
-    writers.begin("")
-    assert writers.free("")
+async def test_sessions_without_a_transcript_need_no_lock():
+    locks = SessionLocks(max_waiting=8)
+    locks.lock("")
+    assert locks.is_free("")
