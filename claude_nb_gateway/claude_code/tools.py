@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from .protocol import STRUCTURED_OUTPUT, ControlRequest, Json
-from .surrogates import mended_json
+from .surrogates import repaired_json
 from .turns import ContentBlock, Setup, Tool
 
 SERVER = "client"
@@ -132,7 +132,7 @@ def parsed_input(arguments: str) -> Json:
     nested too deeply to tell.
     """
     try:
-        parsed = json.loads(mended_json(arguments) or "{}")
+        parsed = json.loads(repaired_json(arguments) or "{}")
     except ValueError:
         parsed = None
     if isinstance(parsed, dict):
