@@ -18,7 +18,7 @@ from ..claude_code.protocol import (
     System,
 )
 from ..claude_code.session import Session
-from ..claude_code.tools import beyond_grant, is_unparsed, name_for_cli
+from ..claude_code.tools import is_unparsed, name_for_cli, ungranted_tools
 from ..claude_code.turns import (
     BETWEEN_MESSAGES,
     ContentBlock,
@@ -332,7 +332,7 @@ def _left_out(
 
 
 def _ungranted(listed: frozenset[str], setup: Setup) -> GatewayError | None:
-    beyond = beyond_grant(listed, setup)
+    beyond = ungranted_tools(listed, setup)
     if not beyond:
         return None
     return ProtocolError(
