@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 
-from ..claude_code.failures import failure, hopeless
+from ..claude_code.failures import failure, unrecoverable
 from ..claude_code.manager import CLIManager, Lease
 from ..claude_code.protocol import (
     STRUCTURED_OUTPUT,
@@ -346,7 +346,7 @@ def _failure(
     message: TurnMessage, session: Session, conversation: Conversation
 ) -> GatewayError | None:
     if isinstance(message, System):
-        return hopeless(message)
+        return unrecoverable(message)
     if isinstance(message, Result) and message.is_error:
         if message.was_interrupted:
             # Only if somebody wanted it to end here is this the answer.

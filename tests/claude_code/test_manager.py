@@ -337,7 +337,7 @@ async def test_killed_cli_is_told(make, model):
 
 
 @pytest.mark.soak
-async def test_hopeless_error_does_not_wait_for_the_clis_retries(make, model):
+async def test_unrecoverable_error_does_not_wait_for_the_clis_retries(make, model):
     model.responder = lambda request: Reply(status=401)
     manager = make(api_max_retries=10)
     async with asyncio.timeout(5):
