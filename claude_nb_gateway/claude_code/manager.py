@@ -735,7 +735,7 @@ class CLIManager(LoggingConfigurable):
             grace_seconds=self.close_grace_seconds,
             input_timeout_seconds=self.control_timeout_seconds,
             log=self.log,
-            place=launch.profile.place,
+            directory_id=launch.profile.directory_id,
             guarded=bool(launch.profile.directory),
         )
         session = Session(

@@ -311,7 +311,7 @@ class Projects(LoggingConfigurable):
             )
         return Profile(
             directory=place.directory,
-            place=place.identity,
+            directory_id=place.identity,
             trusted=trusted,
             memory=memory,
             personal=caller.may(Resource.PROJECT, Action.USE_SETTINGS, project),

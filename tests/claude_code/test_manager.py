@@ -41,7 +41,7 @@ async def run(manager, conversation=None):
 
 
 def processes():
-    return psutil.Process().children()  # a CLI takes the place of its launcher
+    return psutil.Process().children()  # the CLI replaces its wrapper
 
 
 async def test_answer_ends_with_a_result(make):
