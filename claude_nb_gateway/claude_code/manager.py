@@ -580,6 +580,7 @@ class CLIManager(LoggingConfigurable):
 
     async def _tail(self, directory: str, session_id: str) -> str | None:
         def read() -> str | None:
+            """Read the id of the last message; blocks."""
             where = directory or locations.sessions_directory()
             return self.transcripts.tail(where, session_id)
 
