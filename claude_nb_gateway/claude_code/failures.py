@@ -122,5 +122,5 @@ def _quota(status: int | None, text: str) -> str:
 def unrecoverable(message: System) -> UpstreamError | None:
     """The error, if `message` announces a retry that cannot succeed."""
     if message.subtype == "api_retry" and message.error_status in UNRECOVERABLE:
-        return upstream_error(message.error_status, "given up at the first retry")
+        return upstream_error(message.error_status, "stopped at the first retry")
     return None
