@@ -315,7 +315,7 @@ def running_peer(model_url: str, python: Path) -> Iterator[Server]:
         environment = {
             **os.environ,
             **demo_environment(model_url, directory),
-            **command.QUIET,
+            **command.NO_EXTRA_TRAFFIC,
             "CLAUDEGATE_PORT": str(port),
             "CLAUDEGATE_CLI_PATH": CLIManager().find_cli(),
             "CLAUDEGATE_LOG_LEVEL": "WARNING",

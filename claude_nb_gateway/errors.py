@@ -1,4 +1,4 @@
-"""All errors of this package. They know nothing of HTTP.
+"""All errors of this package. They do not depend on HTTP.
 
 GatewayError
 ├── InvalidRequest            the caller's mistake: names the field and the remedy
@@ -9,15 +9,15 @@ GatewayError
 ├── NotAllowed                the caller may not do this
 ├── SessionBusy               another request runs a turn in the session
 ├── TooBusy                   all processes are in use; says when to try again
-├── ShuttingDown              the server stops; try again later
+├── ShuttingDown              the server is stopping; try again later
 ├── CLIError                  the Claude Code CLI on this machine
 │   ├── CLINotFound           it is not installed
 │   ├── NotLoggedIn           it has neither a login nor a key
 │   ├── CLIExited             it exited while it was needed
 │   ├── CLITimeout            it did not answer in time
-│   ├── TurnAborted           it stopped a turn, and nobody asked for that
+│   ├── TurnAborted           it stopped a turn without a request to do so
 │   └── ProtocolError         it sent something that cannot be understood
-├── ConstraintUnmet           the model did not obey the request, asked twice
+├── ConstraintUnmet           the model did not obey the request, even after a retry
 ├── StoreUnavailable          the database failed; says what to do
 └── UpstreamError             the model's API refused, failed or disconnected
     └── QuotaExceeded         the account has used up what it paid for
@@ -152,7 +152,7 @@ class TooBusy(GatewayError):
 
 
 class ShuttingDown(GatewayError):
-    """The server stops, and neither accepts nor finishes requests."""
+    """The server is stopping, and neither accepts nor finishes requests."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -194,7 +194,7 @@ class CLITimeout(CLIError):
 
 
 class TurnAborted(CLIError):
-    """The CLI stopped a turn, and no client or user asked for that."""
+    """The CLI stopped a turn, although no client or user requested it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -228,7 +228,7 @@ class StoreUnavailable(GatewayError):
 class ConstraintUnmet(GatewayError):
     """The model's answer does not obey the request, so it is not sent.
 
-    `param` is the field with the demand, if the message names it.
+    `param` is the field that contains the demand, if the message names it.
     """
 
     def __init__(self, demand: str, *, param: str | None = None) -> None:

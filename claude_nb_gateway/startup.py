@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_server.serverapp import ServerApp
 
-from .claude_code.failures import LOGIN
+from .claude_code.failures import LOGIN_REQUIRED
 from .claude_code.login import is_logged_in
 from .claude_code.manager import CLIManager
 from .connection import Connection, remove_stale_connections, write_connection
@@ -77,7 +77,7 @@ async def warn_of_login(log: Log, manager: CLIManager) -> None:
         log.warning("%s", error)
     else:
         if found is False:
-            log.warning("%s", LOGIN)
+            log.warning("%s", LOGIN_REQUIRED)
 
 
 async def tell_kernels(log: Log, connection: Connection) -> None:

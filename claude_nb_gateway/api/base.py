@@ -111,7 +111,7 @@ class GatewayHandler(AuthHandler):
         exception = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(exception, APIError) and exception.retry_after_seconds:
             self.set_header("Retry-After", exception.retry_after_seconds)
-        if isinstance(exception, APIError) and exception.hopeless:
+        if isinstance(exception, APIError) and exception.is_permanent:
             # With this the official clients of both APIs do not try again.
             self.set_header("X-Should-Retry", "false")
         if status_code == 401:

@@ -37,7 +37,7 @@ TYPES = {
     429: "rate_limit_error",
 }
 
-# The status for a client where it must not act on the status of the model's API.
+# The status for the client, if it must not act on the status of the model's API.
 STATUS_FOR_UPSTREAM = {500: 502, 529: 503}
 
 # Codes that OpenAI's clients act on. Only Codex knows the last one.
@@ -75,8 +75,9 @@ class APIError(HTTPError):
     ) -> None:
         super().__init__(status, "%s", message)
         self.body = ErrorBody(message, error_type(status), param, code)
-        self.hopeless = code == "insufficient_quota"
-        after = None if self.hopeless else RETRY_AFTER_SECONDS.get(status)
+        #: Whether trying again does not help.
+        self.is_permanent = code == "insufficient_quota"
+        after = None if self.is_permanent else RETRY_AFTER_SECONDS.get(status)
         self.retry_after_seconds = retry_after_seconds or after
 
 
@@ -111,7 +112,7 @@ def api_error(error: GatewayError) -> APIError:
     if isinstance(error, ConstraintUnmet):
         return APIError(502, message, code="constraint_unmet")
     if isinstance(error, QuotaExceeded):
-        # OpenAI answers so, although trying again does not help.
+        # OpenAI uses this status too, although trying again does not help.
         return APIError(429, message, code="insufficient_quota")
     if isinstance(error, UpstreamError):
         status = error.status or 502

@@ -1,6 +1,7 @@
-"""The CLI's command line and environment. Pure: no process is started here.
+"""The CLI's command line and environment. Pure: this module starts no process.
 
-Why each flag and variable is there was seen on Claude Code 2.1.330 and 2.1.331.
+The reasons for the flags and variables were observed on Claude Code 2.1.330 and
+2.1.331.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ STREAM_JSON = (
     "--include-partial-messages",
 )
 
-# The client's own functions, which run there, need no leave.
+# The client's functions need no permission: they run on the client's side.
 CLIENT_TOOLS = ("--allowedTools", f"mcp__{SERVER}")
 
-# No tools but the client's. No settings, CLAUDE.md or MCP servers of the user's.
-PURE_CHAT = (
+# Only the client's tools. No settings, CLAUDE.md or MCP servers of the user.
+CHAT_FLAGS = (
     "--restricted",
     "--strict-mcp-config",
     "--permission-mode",
@@ -36,53 +37,53 @@ PURE_CHAT = (
     "",
 )
 
-# A folder is code: at the start of a process its settings run hooks, start MCP
-# servers, redirect requests and call helpers for keys. Overriding those one by one
-# leaves some (`apiKeyHelper`, seen); leaving out its settings leaves none, but its
-# CLAUDE.md neither, which an additional directory still has. The user's settings
-# bring the user's agents, skills, commands, hooks, and leave to do things.
-SOURCES = {
-    # trusted, personal: whose settings take effect
+# A folder is code: when a process starts, the folder's settings run hooks, start MCP
+# servers, redirect requests and call helpers for keys. Overriding these one by one
+# misses some (observed: `apiKeyHelper`). Leaving out the folder's settings disables
+# all of them, but also its CLAUDE.md. An additional directory still has its CLAUDE.md.
+# The user's settings add the user's agents, skills, commands, hooks and permissions.
+SETTING_SOURCES = {
+    # (trusted, personal): the settings that take effect
     (False, False): "",
     (False, True): "user",
     (True, False): "project,local",
     (True, True): "user,project,local",
 }
-MEMORY = ("--add-dir", ".")
+MEMORY_FLAGS = ("--add-dir", ".")
 MEMORY_VARIABLE = "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD"
-# `--tools` bounds the CLI's own tools alone: those of all servers come beside them.
+# `--tools` limits only the CLI's own tools, not the tools of MCP servers.
 NO_SERVERS = "--strict-mcp-config"
 
-QUIET = {
+NO_EXTRA_TRAFFIC = {
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 }
 
-FAITHFUL = {
-    # Every function is offered, and no placeholder for hidden ones beside them.
+PASS_THROUGH = {
+    # The model sees every function, and no placeholder for hidden functions.
     "ENABLE_TOOL_SEARCH": "false",
-    # A refusal is the answer; the CLI would ask once more in other words.
+    # A refusal is the answer. Otherwise the CLI rewords the request and sends it again.
     "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
-    # A stream that breaks is an error; the CLI would ask again from the start,
-    # and the client would read the beginning twice.
+    # A broken stream is an error. Otherwise the CLI sends the request again, and the
+    # client reads the beginning of the answer twice.
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
-    # Work in the background ends in a turn that nobody asked for, when the answer has
-    # long been sent. Agents and commands are waited for instead.
+    # A background task ends in a turn that no request started, long after the answer
+    # was sent. Without background tasks, the turn waits for agents and commands.
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-    # Like the official SDK with partial messages: the arguments of calls come as they
-    # are written, not all at their end.
+    # The official SDK does the same for partial messages: the arguments of calls
+    # arrive in fragments while the model writes them, not all at the end.
     "CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING": "1",
 }
 
-# A prompt that is too long is the client's to shorten: the CLI would put a summary of
-# its own in the place of the conversation. A session is the CLI's own.
-WHOLE_HISTORY = {"DISABLE_COMPACT": "1"}
+# The client must shorten a prompt that is too long. Otherwise the CLI replaces the
+# conversation by its own summary. A session belongs to the CLI, so there it may.
+NO_COMPACTION = {"DISABLE_COMPACT": "1"}
 
-# A resumed session would keep the system prompt of its first process.
-OWN_PROMPT = {"CLAUDE_CODE_HOST_PROMPT_SUPERSEDES_RECORD": "1"}
+# Otherwise a resumed session keeps the system prompt of its first process.
+NEW_SYSTEM_PROMPT = {"CLAUDE_CODE_HOST_PROMPT_SUPERSEDES_RECORD": "1"}
 
-#: Variables of the server's that no child may see, as shell patterns. The last one that
-#: fits decides; after an exclamation mark it shows what others would hide.
+#: Variables of the server that no child may see, as shell patterns. The last pattern
+#: that matches decides; a leading exclamation mark makes the variable visible.
 SECRETS = (
     "*TOKEN",
     "*_TOKEN_*",
@@ -111,7 +112,7 @@ SECRETS = (
     "*CONN_STR*",
     "DSN",
     "*_DSN",
-    # How Claude Code reaches its model: itself, Bedrock, Vertex AI, Foundry.
+    # Claude Code needs these for its model: for itself, Bedrock, Vertex AI, Foundry.
     "!ANTHROPIC_*",
     "!CLAUDE_*",
     "!AWS_*",
@@ -129,15 +130,15 @@ SECRETS = (
     "CLAUDE_GATEWAY_*",
 )
 
-# A server that was itself started by Claude Code must not make its children
-# believe that they run inside that session.
+# If Claude Code started this server, these variables are set. With them the children
+# would assume that they run inside that session.
 NESTING = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
 def command_for(cli: str, launch: Launch, guarded: Guarded | None = None) -> list[str]:
     """The command of a process, for any system prompt and model.
 
-    In a project its tools for files keep out of what is `guarded`.
+    In a project, the tools for files have no access to the `guarded` paths.
     """
     profile = launch.profile
     words = [cli, *STREAM_JSON, *_session(launch)]
@@ -146,8 +147,8 @@ def command_for(cli: str, launch: Launch, guarded: Guarded | None = None) -> lis
     if profile.directory:
         words += _project(profile, guarded or Guarded())
     else:
-        words += PURE_CHAT
-    # These take every word that follows them.
+        words += CHAT_FLAGS
+    # These flags take all words up to the next flag, so they come last.
     allowed = [*CLIENT_TOOLS, *profile.allowed]
     return [*words, *allowed, "--tools", ",".join(profile.tools)]
 
@@ -161,18 +162,18 @@ def _session(launch: Launch) -> list[str]:
 def _project(profile: Profile, guarded: Guarded) -> list[str]:
     words = ["--permission-mode", profile.permission_mode]
     words += ["--settings", json.dumps(settings_for(profile, guarded))]
-    words += ["--setting-sources", SOURCES[profile.trusted, profile.personal]]
+    words += ["--setting-sources", SETTING_SOURCES[profile.trusted, profile.personal]]
     if not profile.has_servers:
         words.append(NO_SERVERS)
     if not profile.trusted and profile.memory:
-        words += MEMORY
+        words += MEMORY_FLAGS
     return words
 
 
 def variables_for(launch: Launch) -> dict[str, str]:
-    """What the environment of such a process has beside that of any other."""
+    """The variables that only processes with this `launch` need."""
     profile = launch.profile
-    variables = dict(OWN_PROMPT if launch.session_id else WHOLE_HISTORY)
+    variables = dict(NEW_SYSTEM_PROMPT if launch.session_id else NO_COMPACTION)
     if profile.directory and profile.memory and not profile.trusted:
         variables[MEMORY_VARIABLE] = "1"
     if not profile.user_memory:
@@ -188,9 +189,9 @@ def child_environment(
     secrets: Iterable[str] = SECRETS,
     launch: Launch = PLAIN,
 ) -> dict[str, str]:
-    """The environment of a CLI process: `inherited` less what is not its business.
+    """The environment of a CLI process: `inherited` without `secrets`, plus our own.
 
-    `extra` wins over everything, so that an operator can undo any choice here.
+    `extra` overrides everything, so that an operator can undo any choice here.
     """
     patterns = [pattern.upper() for pattern in (*secrets, *NESTING)]
     kept = {
@@ -200,7 +201,7 @@ def child_environment(
     }
     retries = {"CLAUDE_CODE_MAX_RETRIES": str(max_retries)}
     own = variables_for(launch)
-    return {**kept, **QUIET, **FAITHFUL, **own, **retries, **extra}
+    return {**kept, **NO_EXTRA_TRAFFIC, **PASS_THROUGH, **own, **retries, **extra}
 
 
 def _is_hidden(name: str, patterns: list[str]) -> bool:

@@ -1,20 +1,22 @@
-"""Start a program that ends when its parent does.
+"""Start a program that ends when its parent ends.
 
-Run as a script, `exec_wrapper.py PARENT PLACE KIND CMD…`, in the child, before the
-program takes its place. PARENT is the
-process id of who starts it, PLACE the device and inode (``DEV:INO``) of the directory
-it must be in, or ``-`` for any: between the check of a path and the start in it, the
-path may have come to lead elsewhere. KIND is ``alone``, or ``guarded`` for a program
-that starts others.
+This is a script, `exec_wrapper.py PARENT DIRECTORY_ID KIND CMD…`. It runs in the child
+process and then executes the program.
 
-On Linux the kernel is asked for SIGTERM at the parent's death (`prctl(2)`,
-PR_SET_PDEATHSIG). The request outlives `exec` and is bound to the *thread* that
-started the child: start it from one that lives as long as the server. A guarded
-program gets a guard between it and the parent: it becomes the parent of whatever the
-program leaves behind (PR_SET_CHILD_SUBREAPER), and ends that with it.
+- PARENT is the process id of the parent.
+- DIRECTORY_ID is the device and the inode (``DEV:INO``) of the required working
+  directory, or ``-`` for any directory. The server checks a path before it starts a
+  process there. In between, the path may be changed to lead to another directory.
+- KIND is ``alone``, or ``guarded`` for a program that starts other programs.
 
-A `preexec_fn` would do the same by forking a multi-threaded server, which can
-deadlock and which Python 3.12 warns of.
+On Linux, the kernel sends SIGTERM when the parent dies (`prctl(2)`,
+PR_SET_PDEATHSIG). This setting survives `exec`. It is bound to the *thread* that
+started the child: use a thread that lives as long as the server. A guarded program has
+a guard process between itself and the parent. The guard adopts the processes that the
+program leaves behind (PR_SET_CHILD_SUBREAPER), and ends them together with it.
+
+A `preexec_fn` could do the same. But it would fork a multi-threaded server, which can
+deadlock, and of which Python 3.12 warns.
 """
 
 import contextlib
@@ -26,58 +28,59 @@ import sys
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
-# The exit status of a program that was not started, since its directory is another.
-WRONG_PLACE = 97
+#: Exit status if the program was not started because the directory is the wrong one.
+WRONG_DIRECTORY = 97
 
-FOR_THE_PROGRAM = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
-# The CLI ends its shells within this time of a SIGTERM, and then itself.
+# After SIGTERM, the CLI needs less than this time to end its shells and itself.
 GRACE_SECONDS = 1.6
 
 
 def hold_open(fd: int) -> None:
-    """Let the program itself keep a reader on the pipe that it writes to.
+    """Make the program itself a reader of the pipe that it writes to.
 
-    With the parent dead nobody else reads; the CLI would meet a broken pipe
-    while it ends and then take two seconds instead of a twentieth of one.
+    When the parent is dead, no other process reads the pipe. The CLI would then get a
+    broken pipe while it ends, and would need two seconds instead of 0.05.
     """
     reader = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)
     os.set_inheritable(reader, True)
 
 
-def end_with(parent: int) -> None:
-    """Have this process sent SIGTERM when `parent` dies."""
+def terminate_with(parent: int) -> None:
+    """Make the kernel send SIGTERM to this process when `parent` dies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the signal was armed
+    if os.getppid() != parent:  # it died before `prctl`
         sys.exit(1)
 
 
-def check_place(place: str) -> None:
-    """End unless the working directory is the one named."""
+def check_directory(directory_id: str) -> None:
+    """Exit if the working directory is not the required one."""
     here = os.stat(".")
-    if place not in ("-", f"{here.st_dev}:{here.st_ino}"):
-        sys.exit(WRONG_PLACE)
+    if directory_id not in ("-", f"{here.st_dev}:{here.st_ino}"):
+        sys.exit(WRONG_DIRECTORY)
 
 
 def guard(command: list[str]) -> None:
-    """Run `command`, and end with it, together with all that it leaves behind."""
+    """Run `command`; when it ends, end all its descendants and exit."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    # Blocked, they are waited for below, and none can come between two steps.
+    # _wait_for waits for these signals. They are blocked, so that none is lost between
+    # two waits.
     watched = {signal.SIGTERM, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    # Ctrl-C and a closed terminal reach the whole group: they are the program's alone,
-    # and this one is still needed when it has ended.
-    for number in FOR_THE_PROGRAM:
+    # Ctrl-C and a closed terminal send signals to the whole process group. Only the
+    # program handles them: the guard must outlive the program.
+    for number in TERMINAL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     own = os.getpid()
     child = os.fork()
     if child == 0:
-        for number in FOR_THE_PROGRAM:
+        for number in TERMINAL_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
-        end_with(own)
-        os.execv(command[0], command)  # noqa: S606 - no shell is what we want
-    status = _follow(child, watched)
+        terminate_with(own)
+        os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+    status = _wait_for(child, watched)
     for left in iter(_children, []):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -87,17 +90,17 @@ def guard(command: list[str]) -> None:
     sys.exit(status if status >= 0 else 128 - status)
 
 
-def _follow(child: int, watched: set[signal.Signals]) -> int:
-    told = False
+def _wait_for(child: int, watched: set[signal.Signals]) -> int:
+    terminating = False
     while True:
-        if told:
-            came = signal.sigtimedwait(watched, GRACE_SECONDS)
+        if terminating:
+            received = signal.sigtimedwait(watched, GRACE_SECONDS)
         else:
-            came = signal.sigwaitinfo(watched)
-        if came is None:
+            received = signal.sigwaitinfo(watched)
+        if received is None:
             os.kill(child, signal.SIGKILL)
-        elif came.si_signo == signal.SIGTERM:
-            told = True
+        elif received.si_signo == signal.SIGTERM:
+            terminating = True
             os.kill(child, signal.SIGTERM)
         for pid, status in iter(_reaped, None):
             if pid == child:
@@ -116,7 +119,7 @@ def _children() -> list[int]:
     try:
         with open(f"/proc/{own}/task/{own}/children") as file:
             return [int(pid) for pid in file.read().split()]
-    except FileNotFoundError:  # a kernel without that file
+    except FileNotFoundError:  # this kernel does not have the file
         pids = map(int, filter(str.isdigit, os.listdir("/proc")))
         return [pid for pid in pids if _parent_of(pid) == own]
 
@@ -128,18 +131,18 @@ def _parent_of(pid: int) -> int:
 
 
 def main() -> None:
-    """Arm the signal and become the command, or its guard."""
-    parent, place, kind, command = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
-    check_place(place)
+    """Check the directory, then execute the command, directly or under a guard."""
+    parent, directory_id, kind, *command = sys.argv[1:]
+    check_directory(directory_id)
     if sys.platform == "linux":
-        end_with(int(parent))
+        terminate_with(int(parent))
         hold_open(1)
         hold_open(2)
         if kind == "guarded":
             guard(command)
     elif os.getppid() != int(parent):
         sys.exit(1)
-    os.execv(command[0], command)  # noqa: S606 - no shell is what we want
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

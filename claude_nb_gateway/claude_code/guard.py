@@ -1,8 +1,9 @@
-"""What a turn in a project must keep out of, as settings of the CLI. Pure.
+"""The CLI settings that keep a turn in a project away from protected paths. Pure.
 
-Why each of them is there was seen on Claude Code 2.1.331. Rules to deny hold in every
-permission mode, for links that lead to a place too, for what `Grep` and `Glob` find,
-and (`Read`) for what a CLAUDE.md imports. They do not bind Bash, nor MCP servers.
+The reasons for the settings were observed on Claude Code 2.1.331. Deny rules apply in
+every permission mode. They also apply to links to a denied path, to the results of
+`Grep` and `Glob`, and (`Read`) to the imports of a CLAUDE.md. They do not restrict
+Bash and MCP servers.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from .profile import Profile
 
 Settings = dict[str, Any]
 
-# What a repository's own configuration has git run (`core.fsmonitor`, filters, …) would
-# run with `git status`, which the CLI takes for mere reading.
+# The configuration of a repository can make git run programs (`core.fsmonitor`,
+# filters, …). Even `git status` runs them, which the CLI considers read-only.
 UNTRUSTED_COMMANDS = ("Bash(git:*)",)
 
-# Where a plan is written, which in the CLI's own place would be denied.
-PLANS = ".claude/plans"
+# The CLI's default directory for plans is denied.
+PLANS_DIRECTORY = ".claude/plans"
 
 AUTO_MEMORY = "CLAUDE_CODE_DISABLE_AUTO_MEMORY"
 
-# All that is in a directory of configuration but `projects/*/memory`. There is no
-# word for "all but" in a rule.
+# Everything in a configuration directory except `projects/*/memory`. Rules have no
+# syntax for exceptions.
 _ALL_BUT_MEMORY = (
     "[a-oq-z0-9._-]*",
     "p[a-qs-z0-9._-]*",
@@ -36,18 +37,18 @@ _ALL_BUT_MEMORY = (
 
 @dataclass(frozen=True)
 class Guarded:
-    """Places of this machine, as patterns of `.gitignore` that begin with ``/``.
+    """The protected paths, as `.gitignore` patterns that start with ``/``.
 
     Parameters
     ----------
     configuration:
-        The CLI's directories of configuration.
+        The CLI's configuration directories.
     credentials:
-        What opens the account, wherever it is.
+        The files that give access to the account, in any directory.
     private:
-        What is neither read nor written.
+        Paths that must be neither read nor written.
     restrictions:
-        What the user's own settings of Claude Code forbid.
+        The part of the user's own Claude Code settings that forbids something.
     """
 
     configuration: tuple[str, ...] = ()
@@ -57,25 +58,28 @@ class Guarded:
 
 
 def pattern(path: str) -> str:
-    """`path` as a pattern; what has a meaning in patterns matches any character."""
+    """`path` as a pattern; ``?`` replaces the special characters of patterns."""
     return re.sub(r"[\[\](){}!+@|*?\\]", "?", path)
 
 
 def settings_for(profile: Profile, guarded: Guarded) -> Settings:
-    """The settings of a process in a project, over all others but the machine's."""
+    """The settings of a process in a project; only managed settings override them."""
     denied = [*_denied("Read", guarded.private), *_denied("Edit", guarded.private)]
     denied += _denied("Read", guarded.credentials)
     denied += _denied("Edit", guarded.credentials)
-    for place in guarded.configuration:
+    for path in guarded.configuration:
         if not profile.personal:
-            denied += _denied("Read", [place])
+            denied += _denied("Read", [path])
         if profile.user_memory:
-            denied += _denied("Edit", [f"{place}/{rest}" for rest in _ALL_BUT_MEMORY])
+            denied += _denied("Edit", [f"{path}/{rest}" for rest in _ALL_BUT_MEMORY])
         else:
-            denied += _denied("Edit", [place])
+            denied += _denied("Edit", [path])
     if not profile.trusted:
         denied += UNTRUSTED_COMMANDS
-    settings: Settings = {"plansDirectory": PLANS, "permissions": {"deny": denied}}
+    settings: Settings = {
+        "plansDirectory": PLANS_DIRECTORY,
+        "permissions": {"deny": denied},
+    }
     if not profile.user_memory:
         settings |= _without_memory(guarded)
     if not profile.personal:
@@ -84,7 +88,7 @@ def settings_for(profile: Profile, guarded: Guarded) -> Settings:
 
 
 def restrictions_in(settings: Any, directory: str) -> Settings:
-    """What of a user's `settings`, in `directory`, forbids something."""
+    """The part of a user's `settings`, in `directory`, that forbids something."""
     if not isinstance(settings, dict):
         return {}
     found: Settings = {}
@@ -100,25 +104,25 @@ def restrictions_in(settings: Any, directory: str) -> Settings:
 
 
 def _absolute(rule: str, directory: str) -> str:
-    # With one slash a path begins where the settings are that have the rule.
+    # A path with one slash is relative to the directory of its settings.
     return re.sub(r"^(\w+\()/(?!/)", lambda m: f"{m[1]}/{pattern(directory)}/", rule)
 
 
-def _denied(tool: str, places: Iterable[str]) -> list[str]:
-    # Two slashes are the root; `Edit` is all that writes.
-    return [f"{tool}(/{rule})" for place in places for rule in (place, f"{place}/**")]
+def _denied(tool: str, paths: Iterable[str]) -> list[str]:
+    # Two slashes are the root; `Edit` stands for all tools that write.
+    return [f"{tool}(/{rule})" for path in paths for rule in (path, f"{path}/**")]
 
 
 def _without_memory(guarded: Guarded) -> Settings:
     settings: Settings = {
-        "claudeMdExcludes": [f"{place}/**" for place in guarded.configuration],
-        # Over the settings of a trusted folder, which would win over a variable.
+        "claudeMdExcludes": [f"{path}/**" for path in guarded.configuration],
+        # The settings of a trusted folder override a variable, but not this setting.
         "env": {AUTO_MEMORY: "1"},
     }
-    for place in guarded.configuration[:1]:
-        # What is written to the user's own place of it needs no leave, though nobody
-        # reads it: here it is denied.
-        settings["autoMemoryDirectory"] = f"{place}/projects/none/memory"
+    for path in guarded.configuration[:1]:
+        # Writing to the user's memory directory needs no permission, even if nothing
+        # reads the memory. Writing to this directory is denied.
+        settings["autoMemoryDirectory"] = f"{path}/projects/none/memory"
     return settings
 
 

@@ -1,4 +1,4 @@
-"""Whether the CLI has a login, asked of itself (`claude auth status`)."""
+"""Check with `claude auth status` whether the CLI is logged in."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class _Status(msgspec.Struct, rename="camel"):
 async def is_logged_in(
     cli: str, environment: Mapping[str, str], *, timeout_seconds: float
 ) -> bool | None:
-    """Whether `cli` has a login, or a key, for its model; None if it does not say.
+    """Whether `cli` has a login or a key for its model; None if it does not say.
 
-    It is asked in an empty directory, and asks nothing of the model's API.
+    The CLI runs in an empty directory, and sends no request to the model's API.
     """
     with tempfile.TemporaryDirectory(prefix="claude-gateway-") as directory:
         process = await asyncio.create_subprocess_exec(
@@ -34,8 +34,8 @@ async def is_logged_in(
         )
         try:
             async with asyncio.timeout(timeout_seconds):
-                said, _ = await process.communicate()
-            return msgspec.json.decode(said, type=_Status).logged_in
+                output, _ = await process.communicate()
+            return msgspec.json.decode(output, type=_Status).logged_in
         except (TimeoutError, msgspec.MsgspecError):
             return None
         finally:

@@ -1,7 +1,8 @@
-"""What this server may use of the machine: the whole of it, or what a container has.
+"""The memory and the cores that this server may use.
 
-Limits come from the control groups of Linux, of both versions and at every level, and
-from what JupyterHub's spawners say in ``MEM_LIMIT`` (bytes) and ``CPU_LIMIT`` (cores).
+The limits are those of the machine, of the Linux control groups (both versions, at
+every level), and of JupyterHub's spawners: ``MEM_LIMIT`` (bytes) and ``CPU_LIMIT``
+(cores).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PROC = Path("/proc/self")
 
 
 def memory_bytes(environment: Mapping[str, str] = os.environ, proc: Path = PROC) -> int:
-    """The least of the machine's memory and what is allowed of it."""
+    """The memory of the machine, or the lowest limit of it."""
     limits: list[float] = [psutil.virtual_memory().total]
     for directory in _control_groups("memory", proc):
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -28,7 +29,7 @@ def memory_bytes(environment: Mapping[str, str] = os.environ, proc: Path = PROC)
 
 
 def cores(environment: Mapping[str, str] = os.environ, proc: Path = PROC) -> int:
-    """How many programs can run at a time, at least 1; a part of a core is one."""
+    """Number of programs that can run at a time, at least 1; rounded up."""
     limits: list[float] = [os.cpu_count() or 1]
     if hasattr(os, "sched_getaffinity"):
         limits.append(len(os.sched_getaffinity(0)))
@@ -44,7 +45,7 @@ def cores(environment: Mapping[str, str] = os.environ, proc: Path = PROC) -> int
 
 
 def _control_groups(controller: str, proc: Path) -> Iterator[Path]:
-    """The directories of the groups that this process is in, with all above them."""
+    """The directories of this process's groups, and of all groups above them."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         own = dict(_own_groups(proc))
         for mount, root, controllers in _mounts(proc):
@@ -53,7 +54,7 @@ def _control_groups(controller: str, proc: Path) -> Iterator[Path]:
                 controllers is not None and controller not in controllers
             ):
                 continue
-            # A container may see its own group as the root, under whatever name.
+            # A container may see its own group as the root, under any name.
             group = PurePosixPath(path)
             within = group.relative_to(root) if group.is_relative_to(root) else group
             here = mount / str(within).lstrip("/")
@@ -64,7 +65,7 @@ def _control_groups(controller: str, proc: Path) -> Iterator[Path]:
 
 
 def _own_groups(proc: Path) -> Iterator[tuple[str, str]]:
-    # "4:cpu,cpuacct:/docker/1f2e" of version 1, "0::/user.slice" of version 2
+    # "4:cpu,cpuacct:/docker/1f2e" in version 1, "0::/user.slice" in version 2
     for line in (proc / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
@@ -72,9 +73,9 @@ def _own_groups(proc: Path) -> Iterator[tuple[str, str]]:
 
 
 def _mounts(proc: Path) -> Iterator[tuple[Path, str, list[str] | None]]:
-    """Where groups are mounted, from which root, and of which controllers.
+    """The mount point, the root and the controllers of each mount of control groups.
 
-    The controllers of version 2, which has all in one place, are None.
+    The controllers are None for version 2, which has one mount for all of them.
     """
     for line in (proc / "mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
@@ -93,7 +94,7 @@ def _numbers(path: Path) -> list[float]:
 
 
 def _number(text: str) -> list[float]:
-    # "max" and -1 stand for none; so does what is no number at all.
+    # "max" and -1 mean "no limit". So does any text that is not a number.
     with contextlib.suppress(ValueError):
         number = float(text)
         if math.isfinite(number):

@@ -23,70 +23,77 @@ from ..errors import (
     ProtocolError,
 )
 from . import protocol
-from .exec_wrapper import WRONG_PLACE
+from .exec_wrapper import WRONG_DIRECTORY
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-STDERR_KEPT_BYTES = 8_192
-LAUNCHER = str(Path(__file__).with_name("exec_wrapper.py"))
+#: Maximum length of the standard error that is kept.
+MAX_STDERR_BYTES = 8_192
+EXEC_WRAPPER = str(Path(__file__).with_name("exec_wrapper.py"))
 
 
 class Listener(Protocol):
-    """What takes a process's messages; called on the event loop, never blocks."""
+    """Receives the messages of a process on the event loop; must not block."""
 
     def received(self, messages: list[protocol.Message]) -> None:
-        """Some messages came, in order."""
+        """Take the next messages, in order."""
 
     def lost(self, error: GatewayError) -> None:
-        """No more will come."""
+        """Take the `error` after which no more messages come."""
 
 
 class _Pipes(asyncio.SubprocessProtocol):
-    """Hands what the pipes deliver to its process."""
+    """Passes the events of the pipes on to a process."""
 
     def __init__(self, process: CLIProcess) -> None:
         self.process = process
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not left to the caller of subprocess_exec: cancelled, it never gets it.
+        """Store the transport: the process has been started."""
+        # The caller of subprocess_exec does not get it if it is cancelled.
         self.process._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Pass on what the process wrote to stdout or stderr."""
         if fd == STDOUT:
             self.process._stdout_received(data)
         else:
             self.process._stderr_received(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Wake up a `send` that waits, if stdin was closed."""
         if fd == STDIN:
             self.process._writable.set()
 
     def process_exited(self) -> None:
+        """Store the exit status; the pipes may still contain data."""
         self.process._process_exited()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end: the process has exited and all pipes are closed."""
         self.process._pipes_lost()
 
-    # Flow control of stdin: asyncio's transport calls these on its protocol.
     def pause_writing(self) -> None:
+        """Make `send` wait: the buffer of stdin is full."""
         self.process._writable.clear()
 
     def resume_writing(self) -> None:
+        """Let `send` continue: the buffer of stdin has space again."""
         self.process._writable.set()
 
 
 class CLIProcess:
-    """A running CLI: typed messages in and out, its end, its standard error.
+    """A running CLI process: sends and receives typed messages.
 
-    Made by `start`; whoever started it must `close` it.
+    Create it with `start`, and call `close` at the end.
 
     Parameters
     ----------
     line_limit_bytes:
-        A longer line on stdout ends the process's usefulness with an error.
+        Maximum length of a line on stdout. After a longer line the process is unusable.
     grace_seconds:
-        How long each of the gentler ways to end it is given; see `close`.
+        Time for the process to end before `close` takes its next step.
     input_timeout_seconds:
-        A process that takes longer to read what it is sent is given up.
+        Time for the process to read a message. After it the process is unusable.
     """
 
     def __init__(
@@ -124,17 +131,19 @@ class CLIProcess:
         grace_seconds: float = 2.0,
         input_timeout_seconds: float = 30.0,
         log: logging.Logger,
-        place: str = "-",
+        directory_id: str = "-",
         guarded: bool = False,
     ) -> CLIProcess:
         """Start `command`, whose first word is an absolute path, in `cwd`.
 
-        What is `place` and `guarded` says `exec_wrapper`.
+        See `exec_wrapper` for `directory_id` and `guarded`.
 
         Raises
         ------
+        ProjectNotFound
+            There is a `directory_id`, but `cwd` is gone.
         CLINotFound
-            `cwd` is gone or nothing can be started.
+            The process cannot be started.
         """
         process = cls(
             line_limit_bytes=line_limit_bytes,
@@ -145,30 +154,25 @@ class CLIProcess:
         process._directory_name = Path(cwd).name
         loop = asyncio.get_running_loop()
         kind = "guarded" if guarded else "alone"
-        launcher = (sys.executable, "-I", "-S", LAUNCHER, str(os.getpid()), place, kind)
+        wrapper = (sys.executable, "-I", "-S", EXEC_WRAPPER)
+        words = (*wrapper, str(os.getpid()), directory_id, kind, *command)
         try:
             transport, _ = await loop.subprocess_exec(
-                lambda: _Pipes(process), *launcher, *command, env=dict(env), cwd=cwd
+                lambda: _Pipes(process), *words, env=dict(env), cwd=cwd
             )
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-            if place != "-" and missing:
-                raise ProjectNotFound.gone(Path(cwd).name) from error
-            raise CLINotFound(
-                "The Claude Code CLI could not be started on the server.",
-                detail=str(error),
-            ) from error
+            raise _start_error(error, cwd, in_project=directory_id != "-") from error
         process.pid = transport.get_pid()
         return process
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be spoken to."""
+        """Whether the process still runs and is usable."""
         return self.returncode is None and self._broken is None
 
     @property
     def stderr(self) -> str:
-        """The last of what it wrote to standard error."""
+        """The end of what the process wrote to standard error."""
         return self._stderr.decode(errors="replace").strip()
 
     def listen(self, listener: Listener) -> None:
@@ -178,14 +182,14 @@ class CLIProcess:
             listener.lost(self._broken)
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Write one message; waits while the CLI is slow to read.
+        """Write one message; wait while the CLI does not read.
 
         Raises
         ------
         CLIExited
             The process has ended.
         CLITimeout
-            It does not read, and is given up.
+            The process did not read in time; it is unusable now.
         """
         if not self.alive or self._closing is not None:
             raise self._broken or CLIExited(self.returncode, self.stderr)
@@ -201,19 +205,20 @@ class CLIProcess:
             raise error from None
 
     def pause_reading(self) -> None:
-        """Let the pipe fill up: the listener has enough."""
+        """Stop reading stdout, so that the pipe blocks a process that writes more."""
         self._pipe(STDOUT).pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on after `pause_reading`."""
+        """Continue to read after `pause_reading`."""
         self._pipe(STDOUT).resume_reading()
 
     async def close(self) -> None:
-        """End it and every descendant, at last by force, and wait for that.
+        """End the process and all its descendants, by force if necessary.
 
-        Standard input is closed, then SIGTERM sent, then SIGKILL, each after
-        `grace_seconds`. May be called again and from several tasks; goes on in
-        the background if the caller is cancelled.
+        The steps are: close standard input, send SIGTERM, send SIGKILL. The next step
+        follows if the process still runs after `grace_seconds`. May be called several
+        times and from several tasks. Continues in the background if the caller is
+        cancelled.
         """
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
@@ -232,9 +237,9 @@ class CLIProcess:
         if self._transport is not None:
             self._transport.close()
 
-    async def _ended_by(self, push: Callable[[], None]) -> bool:
+    async def _ended_by(self, step: Callable[[], None]) -> bool:
         if self.returncode is None:
-            push()
+            step()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._exited.wait(), self._grace)
         return self.returncode is not None
@@ -266,19 +271,19 @@ class CLIProcess:
 
     def _stderr_received(self, data: bytes) -> None:
         self._stderr += data
-        del self._stderr[:-STDERR_KEPT_BYTES]
+        del self._stderr[:-MAX_STDERR_BYTES]
 
     def _process_exited(self) -> None:
         assert self._transport is not None
         self.returncode = self._transport.get_returncode()
         self._writable.set()
         self._exited.set()
-        # A grandchild that holds a pipe open would put off connection_lost.
+        # A grandchild that keeps a pipe open would delay connection_lost.
         asyncio.get_running_loop().call_later(self._grace, self._pipes_lost)
 
     def _pipes_lost(self) -> None:
-        # Comes after process_exited and after the last byte of every pipe.
-        if self.returncode == WRONG_PLACE:
+        # connection_lost comes after process_exited and the last byte of every pipe.
+        if self.returncode == WRONG_DIRECTORY:
             self._break(ProjectNotFound.gone(self._directory_name))
         else:
             self._break(CLIExited(self.returncode, self.stderr))
@@ -291,10 +296,19 @@ class CLIProcess:
                 self._listener.lost(error)
 
 
-def end_all(processes: Sequence[psutil.Process], grace_seconds: float) -> None:
-    """SIGTERM those of `processes` that still run, then SIGKILL; blocks.
+def _start_error(error: OSError, cwd: str, *, in_project: bool) -> GatewayError:
+    if in_project and isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ProjectNotFound.gone(Path(cwd).name)
+    return CLINotFound(
+        "The Claude Code CLI could not be started on the server.", detail=str(error)
+    )
 
-    A reused process id is safe: psutil compares the start time before it signals.
+
+def end_all(processes: Sequence[psutil.Process], grace_seconds: float) -> None:
+    """Send SIGTERM to `processes`, then SIGKILL to those that still run; blocks.
+
+    A reused process id is safe: psutil compares the start time before it sends a
+    signal.
     """
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -308,8 +322,7 @@ def end_all(processes: Sequence[psutil.Process], grace_seconds: float) -> None:
 def _left_after(
     seconds: float, processes: Sequence[psutil.Process]
 ) -> list[psutil.Process]:
-    # Not psutil.wait_procs: to that, a zombie whose parent is slow to notice is
-    # still there.
+    # psutil.wait_procs also waits for zombies until their parent reaps them.
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if _runs(process)]) and (
         time.monotonic() < deadline

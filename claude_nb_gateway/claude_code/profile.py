@@ -1,4 +1,4 @@
-"""What a CLI process is bound to from its start. Pure."""
+"""What is fixed for a CLI process when it starts. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ class Profile:
     ----------
     directory:
         The absolute path of a project's directory; empty for chat without tools.
-    place:
-        ``DEV:INO`` of the directory, which a process must find itself in.
+    directory_id:
+        ``DEV:INO`` of the directory: a process ends if it starts in another one.
     trusted:
         Whether the directory's own settings take effect: its hooks, servers,
         environment and key helpers, which are code.
     memory:
-        Whether a directory that is not trusted may still say its CLAUDE.md.
+        Whether the CLAUDE.md of an untrusted directory is still read.
     personal:
-        Whether what the user has in Claude Code holds: settings, agents, skills, and in
-        a trusted directory servers. Else only what the settings forbid does.
+        Whether the user's Claude Code configuration takes effect: settings, agents,
+        skills, and, in a trusted directory, servers. Otherwise only the prohibitions
+        in the settings take effect.
     user_memory:
         Whether the user's own CLAUDE.md and rules are read, and the CLI's memory of
         the directory is read and written.
     permission_mode:
-        The CLI's; what needs leave in it is denied, since nobody is asked.
+        The CLI's permission mode. A tool that needs a permission in this mode is
+        denied, because nobody can grant it.
     tools:
-        The built-in tools there are.
+        The built-in tools that are available.
     allowed:
-        Rules for what needs no leave, in the CLI's words: ``Bash(git log:*)``.
+        The CLI's rules for tools that need no permission: ``Bash(git log:*)``.
     """
 
     directory: str = ""
-    place: str = "-"
+    directory_id: str = "-"
     trusted: bool = False
     memory: bool = True
     personal: bool = False
@@ -46,11 +48,11 @@ class Profile:
 
     @property
     def has_servers(self) -> bool:
-        """Whether there are MCP servers beside the client: the user's, the folder's."""
+        """Whether the user's and the folder's MCP servers are available."""
         return self.trusted and self.personal
 
 
-#: A chat without a project: nothing to abuse.
+#: A chat without a project: it has only the client's tools, so nothing to abuse.
 CHAT = Profile()
 
 
@@ -61,13 +63,13 @@ class Launch:
     Parameters
     ----------
     session_id:
-        The id of the CLI session, which then has a transcript; empty for a
-        conversation that leaves none.
+        The id of the CLI session, which has a transcript; empty for a conversation
+        without a transcript.
     resumed:
-        Whether there is a transcript already, to go on from.
+        Whether the process continues an existing transcript.
     model, effort:
-        What its first turn runs with, where that is known: a change afterwards would
-        leave a note in a conversation that is resumed.
+        The model and the effort of the first turn, if they are known. A change after
+        the start would leave a note in a resumed conversation.
     """
 
     profile: Profile = CHAT
@@ -77,5 +79,5 @@ class Launch:
     effort: str | None = None
 
 
-#: A process that fits any chat and leaves no trace.
+#: A process for any chat, without a transcript.
 PLAIN = Launch()

@@ -1,7 +1,7 @@
-"""Names of properties that the Messages API refuses, and what the model sees. Pure.
+"""Replace property names that the Messages API refuses. Pure.
 
-The API looks at the names of a tool's own properties, and not at those further
-inside. The CLI leaves out a tool that the API would refuse, in silence.
+The API checks the names of a tool's top-level properties, not of nested ones. If the
+API would refuse a tool, the CLI leaves it out without an error.
 """
 
 from __future__ import annotations
@@ -27,21 +27,28 @@ from .protocol import (
     StreamEvent,
 )
 
+#: Pairs of the client's name of a property and the name that the model sees.
 Renamed = tuple[tuple[str, str], ...]
 
 _LEGAL = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEPT_CHARACTERS = 50
 
-# Schemas in these are of the same object, so its properties have the same names.
-_OF_THE_SAME_OBJECT = ("if", "then", "else", "not")
-_LISTS_OF_THE_SAME_OBJECT = ("allOf", "anyOf", "oneOf")
-_BY_PROPERTY = ("properties", "dependentSchemas", "dependentRequired", "dependencies")
+# Schemas under these keywords apply to the same object: its properties have the same
+# names.
+_SAME_OBJECT = ("if", "then", "else", "not")
+_LISTS_SAME_OBJECT = ("allOf", "anyOf", "oneOf")
+_KEYED_BY_PROPERTY = (
+    "properties",
+    "dependentSchemas",
+    "dependentRequired",
+    "dependencies",
+)
 
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def with_legal_names(schema: Json) -> tuple[Json, Renamed]:
-    """`schema` as the API takes it, and which names it has in the place of which."""
+    """`schema` with names that the API accepts, and the names that were replaced."""
     renamed = tuple(
         (name, _legal(name))
         for name in schema.get("properties", {})
@@ -69,17 +76,17 @@ def _with_names(schema: Any, names: Mapping[str, str]) -> Any:
     if not isinstance(schema, dict):
         return schema
     legal = dict(schema)
-    for keyword in _BY_PROPERTY:
+    for keyword in _KEYED_BY_PROPERTY:
         if isinstance(schema.get(keyword), dict):
             legal[keyword] = with_keys(schema[keyword], names)
     if isinstance(schema.get("required"), list):
-        legal["required"] = _texts(schema["required"], names)
+        legal["required"] = _renamed_texts(schema["required"], names)
     for name, others in legal.get("dependentRequired", {}).items():
-        legal["dependentRequired"][name] = _texts(others, names)
-    for keyword in _OF_THE_SAME_OBJECT:
+        legal["dependentRequired"][name] = _renamed_texts(others, names)
+    for keyword in _SAME_OBJECT:
         if keyword in schema:
             legal[keyword] = _with_names(schema[keyword], names)
-    for keyword in _LISTS_OF_THE_SAME_OBJECT:
+    for keyword in _LISTS_SAME_OBJECT:
         if isinstance(schema.get(keyword), list):
             legal[keyword] = [_with_names(part, names) for part in schema[keyword]]
     for keyword in ("const", "default"):
@@ -88,7 +95,7 @@ def _with_names(schema: Any, names: Mapping[str, str]) -> Any:
     return legal
 
 
-def _texts(texts: Iterable[str], names: Mapping[str, str]) -> list[str]:
+def _renamed_texts(texts: Iterable[str], names: Mapping[str, str]) -> list[str]:
     return [names.get(text, text) for text in texts]
 
 
@@ -107,26 +114,25 @@ def _with_references(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def with_keys(value: Mapping[str, Any], names: Mapping[str, str]) -> Json:
-    """`value` with those of its keys that are in `names` in the other words."""
+    """`value` with its keys replaced according to `names`; other keys are kept."""
     return {names.get(key, key): inner for key, inner in value.items()}
 
 
 @dataclass
 class _Held:
-    """A call whose arguments are kept back until they are whole."""
+    """A call whose arguments are held back until they are complete."""
 
     names: Mapping[str, str]
     fragments: list[str] = field(default_factory=list)
 
 
 class CallTranslator:
-    """Says the arguments of calls in the client's words, or in the model's.
+    """Translates arguments of calls between the client's and the model's names.
 
     Parameters
     ----------
     renamed:
-        For each tool, by the CLI's name, which of its properties have a name of the
-        client's and one of the model's.
+        The renamed properties of each tool, by the CLI's name of the tool.
     """
 
     def __init__(self, renamed: Mapping[str, Renamed]) -> None:
@@ -138,19 +144,20 @@ class CallTranslator:
         self._held: dict[int, _Held] = {}
 
     def for_model(self, blocks: list[Json]) -> list[Json]:
-        """The `blocks` of a turn, their calls in the model's words."""
+        """The `blocks` of a turn, with the model's names in the calls."""
         return [_call_with(block, self._to_model) for block in blocks]
 
     def for_client(self, batch: list[Message]) -> list[Message]:
-        """What of `batch` the client can be told, its calls in its own words.
+        """The messages that can be sent now, with the client's names in the calls.
 
-        Arguments with a name that is to be changed come when they are whole.
+        The arguments of a tool with renamed properties are held back until they are
+        complete.
         """
         if not self._to_client:
             return batch
-        return [said for message in batch for said in self._said(message)]
+        return [result for message in batch for result in self._translated(message)]
 
-    def _said(self, message: Message) -> list[Message]:
+    def _translated(self, message: Message) -> list[Message]:
         if isinstance(message, Assistant):
             blocks = [_call_with(b, self._to_client) for b in message.message.content]
             return [replace(message, message=replace(message.message, content=blocks))]
@@ -167,9 +174,9 @@ class CallTranslator:
             self._held[event.index].fragments.append(event.delta.partial_json)
             return []
         elif isinstance(event, ContentBlockStop) and event.index in self._held:
-            whole = _whole(self._held.pop(event.index))
-            if whole:
-                delta = Delta("input_json_delta", partial_json=whole)
+            arguments = _complete_arguments(self._held.pop(event.index))
+            if arguments:
+                delta = Delta("input_json_delta", partial_json=arguments)
                 return [StreamEvent(ContentBlockDelta(event.index, delta)), message]
         return [message]
 
@@ -180,10 +187,10 @@ def _call_with(block: Json, names: Mapping[str, Mapping[str, str]]) -> Json:
     return {**block, "input": with_keys(block["input"], names[block["name"]])}
 
 
-def _whole(held: _Held) -> str:
+def _complete_arguments(held: _Held) -> str:
     text = "".join(held.fragments)
     try:
         arguments = _arguments.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return text  # cut short, or no object: the client's to judge
+        return text  # truncated, or not an object: the client decides what to do
     return msgspec.json.encode(with_keys(arguments, held.names)).decode()

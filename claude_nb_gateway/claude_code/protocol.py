@@ -1,11 +1,13 @@
-"""The NDJSON that the Claude Code CLI speaks with `--output-format stream-json`.
+"""The messages of the Claude Code CLI with `--output-format stream-json`.
 
-Pure: bytes in, typed messages out, and back. The types hold the fields this
-package acts on; others are skipped while decoding. A message of an unknown type
-or shape becomes an `Unknown` with its raw JSON: the CLI adds new ones freely.
+The format is NDJSON: one JSON object per line. The module decodes bytes into typed
+messages, encodes messages into bytes, and does no I/O. The types have only the
+fields that this package uses; the decoder skips the others. A message of an unknown
+type or shape becomes an `Unknown` with its raw JSON, because the CLI adds new ones at
+any time.
 
-The full description of every message is `sdk.d.ts` in the npm package
-``@anthropic-ai/claude-agent-sdk``; the events inside `StreamEvent` are those of
+`sdk.d.ts` in the npm package ``@anthropic-ai/claude-agent-sdk`` describes every
+message. The events inside `StreamEvent` are those of
 https://docs.anthropic.com/en/api/messages-streaming.
 """
 
@@ -26,12 +28,12 @@ from . import surrogates
 
 Json = dict[str, Any]
 
-#: The tool whose arguments are the answer, where that has a schema.
+#: The tool whose arguments are the answer, if the answer has a schema.
 STRUCTURED_OUTPUT = "StructuredOutput"
 
 
 class Usage(Struct):
-    """Token counts of a message or a turn."""
+    """Numbers of tokens of a message or a turn."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -39,19 +41,19 @@ class Usage(Struct):
     cache_read_input_tokens: int | None = None
     output_tokens_details: dict[str, int] | None = None
 
-    def then(self, later: Usage | None) -> Usage:
-        """These counts where `later` ones of the same message say nothing."""
+    def updated_by(self, later: Usage | None) -> Usage:
+        """The counts of `later`, of the same message; those it lacks are kept."""
         if later is None:
             return self
         return Usage(
             *(
-                before if now is None else now
-                for before, now in zip(astuple(self), astuple(later), strict=True)
+                old if new is None else new
+                for old, new in zip(astuple(self), astuple(later), strict=True)
             )
         )
 
     def plus(self, other: Usage) -> Usage:
-        """The counts of two messages together."""
+        """The sums of the counts of two messages."""
         return Usage(
             _sum(self.input_tokens, other.input_tokens),
             _sum(self.output_tokens, other.output_tokens),
@@ -69,7 +71,7 @@ def _sum(one: int | None, other: int | None) -> int:
 
 
 class ModelUsage(Struct, rename="camel"):
-    """What the turns of a process have taken of one model so far."""
+    """The usage of one model in all turns of a process so far."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -77,20 +79,20 @@ class ModelUsage(Struct, rename="camel"):
     cache_creation_input_tokens: int = 0
     cost_usd: float = msgspec.field(name="costUSD", default=0.0)
 
-    def less(self, before: ModelUsage) -> ModelUsage:
-        """What was taken since `before`."""
-        pairs = zip(astuple(self), astuple(before), strict=True)
-        return ModelUsage(*(max(now - then, 0) for now, then in pairs))
+    def minus(self, earlier: ModelUsage) -> ModelUsage:
+        """The usage since `earlier`; no count is negative."""
+        pairs = zip(astuple(self), astuple(earlier), strict=True)
+        return ModelUsage(*(max(new - old, 0) for new, old in pairs))
 
 
 def total(usages: Iterable[ModelUsage]) -> ModelUsage:
-    """What several models took together."""
+    """The sum of the usage of several models."""
     counts = map(astuple, [ModelUsage(), *usages])
     return ModelUsage(*map(sum, zip(*counts, strict=True)))
 
 
 class ApiMessage(Struct):
-    """A Messages API message; `model` is the one that really answered."""
+    """A Messages API message; `model` is the model that actually answered."""
 
     model: str = ""
     id: str = ""
@@ -99,7 +101,7 @@ class ApiMessage(Struct):
 
 
 class Delta(Struct):
-    """The changing part of a content block or message; only one field is set."""
+    """What changes in a content block or message; only one field is set."""
 
     type: str = ""
     text: str = ""
@@ -122,27 +124,27 @@ class ContentBlockStart(Struct, tag="content_block_start"):
 
 
 class ContentBlockDelta(Struct, tag="content_block_delta"):
-    """A content block grows."""
+    """A content block gets more content."""
 
     index: int
     delta: Delta
 
 
 class ContentBlockStop(Struct, tag="content_block_stop"):
-    """A content block is whole."""
+    """A content block is complete."""
 
     index: int
 
 
 class MessageDelta(Struct, tag="message_delta"):
-    """The message's stop reason and final usage."""
+    """The stop reason and the final usage of the message."""
 
     delta: Delta
     usage: Usage | None = None
 
 
 class MessageStop(Struct, tag="message_stop"):
-    """The model message is whole."""
+    """The model message is complete."""
 
 
 ApiEvent = (
@@ -156,16 +158,16 @@ ApiEvent = (
 
 
 class StreamEvent(Struct, tag="stream_event"):
-    """A raw event of the Messages API; sub-agents' events have a parent."""
+    """A raw event of the Messages API; the events of sub-agents have a parent."""
 
     event: ApiEvent
     parent_tool_use_id: str | None = None
 
 
 class System(Struct, tag="system"):
-    """The CLI about itself: `init`, `api_retry`, `permission_denied`, and others.
+    """A report of the CLI: `init`, `api_retry`, `permission_denied`, and others.
 
-    `tool_use_id`, `tool_name` and `message` are those of a tool that was denied.
+    `tool_use_id`, `tool_name` and `message` are set for a call that was denied.
     """
 
     subtype: str = ""
@@ -181,7 +183,7 @@ class System(Struct, tag="system"):
 
 
 class Assistant(Struct, tag="assistant"):
-    """A finished content block of the model; with `error` set, CLI's own text."""
+    """A complete content block of the model; with `error`, a text of the CLI."""
 
     message: ApiMessage
     parent_tool_use_id: str | None = None
@@ -190,7 +192,7 @@ class Assistant(Struct, tag="assistant"):
 
 
 class User(Struct, tag="user"):
-    """A user turn of the CLI's making: tool results, notes."""
+    """A user turn that the CLI made itself: tool results, notes."""
 
     message: Json
     parent_tool_use_id: str | None = None
@@ -198,7 +200,7 @@ class User(Struct, tag="user"):
 
 
 class Result(Struct, tag="result"):
-    """The end of a turn. `subtype` is no guide: only `is_error` tells."""
+    """The end of a turn. Only `is_error` says whether it failed, not `subtype`."""
 
     is_error: bool = False
     subtype: str = ""
@@ -222,12 +224,12 @@ class Result(Struct, tag="result"):
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether the turn ended since it was told to."""
+        """Whether the turn ended because of an interrupt."""
         return (self.terminal_reason or "").startswith("aborted")
 
 
 class ToolProgress(Struct, tag="tool_progress"):
-    """A tool still runs; the CLI says so every 30 seconds."""
+    """A tool is still running; the CLI reports this every 30 seconds."""
 
     tool_use_id: str
     tool_name: str = ""
@@ -236,21 +238,21 @@ class ToolProgress(Struct, tag="tool_progress"):
 
 
 class CommandLifecycle(Struct, tag="command_lifecycle"):
-    """What becomes of a user turn that was sent: queued, started, completed, …"""
+    """The new state of a user turn that was sent: queued, started, completed, …"""
 
     command_uuid: str
     state: str
 
 
 class LimitWindow(Struct, rename="camel"):
-    """How much of what the account may use in a time is used: 1 is all of it."""
+    """One time window of the account's limits; a `utilization` of 1 is all of it."""
 
     utilization: float | None = None
     resets_at: int | None = None
 
 
 class RateLimits(Struct, rename="camel"):
-    """What the account of a subscription may still use; times in Unix seconds."""
+    """The limits of a subscription's account; times are in Unix seconds."""
 
     status: str = ""
     resets_at: int | None = None
@@ -258,7 +260,7 @@ class RateLimits(Struct, rename="camel"):
 
 
 class RateLimitEvent(Struct, tag="rate_limit_event"):
-    """The limits have changed; only with a subscription's login."""
+    """The limits have changed; sent only with the login of a subscription."""
 
     rate_limit_info: RateLimits
 
@@ -273,13 +275,13 @@ class ControlAnswer(Struct):
 
 
 class ControlResponse(Struct, tag="control_response"):
-    """The CLI's answer to a control request of ours."""
+    """The CLI's answer to a control request of this package."""
 
     response: ControlAnswer
 
 
 class ControlRequest(Struct, tag="control_request"):
-    """The CLI asks its host: leave to use a tool, a call of an SDK tool, …"""
+    """A request to this package: a permission for a tool, a call of an SDK tool, …"""
 
     request_id: str
     request: Json
@@ -300,7 +302,7 @@ Known = (
 
 
 class Unknown(Struct):
-    """A message this version does not know, with its raw JSON."""
+    """A message that this version does not know, with its raw JSON."""
 
     raw: Json
 
@@ -324,26 +326,26 @@ def decode(line: bytes) -> Message:
         except msgspec.DecodeError:
             return _decode_leniently(line)
     except RecursionError:
-        # A model may be asked for such arguments of a call.
+        # A client can ask the model for arguments of a call that are so deep.
         raise ProtocolError(
-            "The Claude Code CLI wrote something that is nested too deeply."
+            "The Claude Code CLI wrote a message that is nested too deeply."
         ) from None
 
 
 def _decode_leniently(line: bytes) -> Message:
-    # msgspec refuses a lone surrogate, which JavaScript writes when a token ends
-    # inside a character; and it refuses types it was not told of.
+    # msgspec refuses message types that it does not know. It also refuses a lone
+    # surrogate, which JavaScript writes when a token ends inside a character.
     try:
         raw = json.loads(line)
     except ValueError:
         raw = None
     if isinstance(raw, dict) and raw.get("type") != "stream_event":
-        # The other half of what a delta ends in comes with the next one.
+        # A delta keeps its lone surrogate: the next delta has the other half.
         raw = json.loads(surrogates.encode(raw))
     if not isinstance(raw, dict):
         start = line[:200].decode(errors="replace")
         raise ProtocolError(
-            "The Claude Code CLI wrote something that is not JSON.",
+            "The Claude Code CLI wrote a line that is not a JSON object.",
             detail=f"stdout: {start!r}",
         )
     try:
@@ -354,17 +356,17 @@ def _decode_leniently(line: bytes) -> Message:
 
 
 def encode(message: Json) -> bytes:
-    """One line for the CLI's stdin."""
+    """The line for the CLI's stdin."""
     return surrogates.encode(message) + b"\n"
 
 
 class LineFramer:
-    """Cuts a byte stream into lines of at most `limit_bytes`."""
+    """Splits a byte stream into lines of at most `limit_bytes`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._pieces: list[bytes] = []
-        self._held = 0
+        self._pending_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, without their newline.
@@ -372,17 +374,17 @@ class LineFramer:
         Raises
         ------
         ProtocolError
-            An unfinished line outgrew the limit.
+            A line, complete or not, is longer than the limit.
         """
         *complete, rest = data.split(b"\n")
         if complete:
             complete[0] = b"".join([*self._pieces, complete[0]])
             self._pieces.clear()
-            self._held = 0
+            self._pending_bytes = 0
         if rest:
             self._pieces.append(rest)
-            self._held += len(rest)
-        longest = max(self._held, *map(len, complete)) if complete else self._held
+            self._pending_bytes += len(rest)
+        longest = max([self._pending_bytes, *map(len, complete)])
         if longest > self.limit_bytes:
             raise ProtocolError(
                 "The Claude Code CLI wrote a line longer than the gateway accepts.",
@@ -394,9 +396,9 @@ class LineFramer:
 def user_message(content: str | list[Json], *, query: bool = True) -> Json:
     """A user turn, verbatim; with `query=False` it is recorded and not answered.
 
-    ``client_composed`` keeps the CLI from acting on the text: without it a
-    leading slash is a command and ``@path`` is expanded with the file's content. Its
-    ``uuid`` is the one that it has in the transcript.
+    ``client_composed`` stops the CLI from interpreting the text. Without it, a
+    leading slash starts a command, and the CLI expands ``@path`` with the content of
+    the file. The transcript has the turn under the same ``uuid``.
     """
     message: Json = {
         "type": "user",
@@ -422,11 +424,11 @@ def assistant_message(content: list[Json]) -> Json:
 
 
 def control_error(request_id: str, text: str) -> Json:
-    """The answer to a request of the CLI's that is not honoured."""
+    """The answer that refuses a request of the CLI."""
     answer = {"subtype": "error", "request_id": request_id, "error": text}
     return {"type": "control_response", "response": answer}
 
 
 def control_request(request_id: str, request: Json) -> Json:
-    """A request of the host's to the CLI itself."""
+    """A request from this package to the CLI itself."""
     return {"type": "control_request", "request_id": request_id, "request": request}

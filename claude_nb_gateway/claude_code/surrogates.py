@@ -1,7 +1,8 @@
-r"""Halves of characters, which JavaScript writes and JSON in UTF-8 cannot hold. Pure.
+r"""Replace lone surrogates: halves of characters. Pure.
 
-A text that was cut in the middle of an emoji ends in a lone surrogate, ``\ud83d`` in
-JSON. Nothing else in this package can take one; U+FFFD stands for it.
+JavaScript writes them: a text that was cut in the middle of an emoji ends in a lone
+surrogate, ``\ud83d`` in JSON. JSON in UTF-8 cannot hold one, and no other module of
+this package accepts one. They are replaced by U+FFFD.
 """
 
 from __future__ import annotations
@@ -13,28 +14,31 @@ import msgspec
 
 _encoder = msgspec.json.Encoder()
 
-# With more escapes than these a text is not mended: that takes too long to be done
-# between two requests.
-MOST_ESCAPES = 100_000
+#: Maximum number of escapes in a text to repair. More would block the event loop for
+#: too long.
+MAX_ESCAPES = 100_000
 
 _HIGH = tuple(first + second for first in "dD" for second in "89abAB")
 _LOW = tuple(first + second for first in "dD" for second in "cdefCDEF")
 
 
-def mended_json(text: str) -> str:
-    """The JSON `text` with U+FFFD for every escape that is half a character."""
-    pieces = without_halves(text).split(r"\u")
-    if len(pieces) > MOST_ESCAPES:
+def repaired_json(text: str) -> str:
+    """The JSON `text` with U+FFFD for every escape of a lone surrogate.
+
+    A text with more than `MAX_ESCAPES` escapes is returned unchanged.
+    """
+    pieces = without_lone_surrogates(text).split(r"\u")
+    if len(pieces) > MAX_ESCAPES:
         return text
     at = 1
     while at < len(pieces):
-        if _is_half(pieces, at, _HIGH) and pieces[at][4:] == "":
+        if _is_surrogate(pieces, at, _HIGH) and pieces[at][4:] == "":
             at += 1
-            if at < len(pieces) and _is_half(pieces, at, _LOW):
+            if at < len(pieces) and _is_surrogate(pieces, at, _LOW):
                 at += 1
                 continue
             pieces[at - 1] = "fffd"
-        elif _is_half(pieces, at, _HIGH + _LOW):
+        elif _is_surrogate(pieces, at, _HIGH + _LOW):
             pieces[at] = "fffd" + pieces[at][4:]
             at += 1
         else:
@@ -42,15 +46,15 @@ def mended_json(text: str) -> str:
     return r"\u".join(pieces)
 
 
-def _is_half(pieces: list[str], at: int, beginnings: tuple[str, ...]) -> bool:
-    if not pieces[at].startswith(beginnings):
+def _is_surrogate(pieces: list[str], at: int, prefixes: tuple[str, ...]) -> bool:
+    if not pieces[at].startswith(prefixes):
         return False
-    # A backslash that is escaped itself begins no escape.
+    # A backslash that is itself escaped does not start an escape.
     before = pieces[at - 1]
     return (len(before) - len(before.rstrip("\\"))) % 2 == 0
 
 
-def without_halves(text: str) -> str:
+def without_lone_surrogates(text: str) -> str:
     """`text` with its pairs of surrogates joined, and U+FFFD for lone ones."""
     try:
         text.encode()
@@ -60,8 +64,8 @@ def without_halves(text: str) -> str:
 
 
 def encode(value: Any) -> bytes:
-    """`value` as JSON, also if there are halves of characters in it."""
+    """`value` as JSON in UTF-8, even if it contains lone surrogates."""
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError:
-        return mended_json(json.dumps(msgspec.to_builtins(value))).encode()
+        return repaired_json(json.dumps(msgspec.to_builtins(value))).encode()

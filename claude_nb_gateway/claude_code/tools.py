@@ -1,8 +1,8 @@
-"""The client's functions as tools of an MCP server that lives in this process. Pure.
+"""The client's functions as tools of an MCP server inside this process. Pure.
 
-`initialize` names the server and brings its manifest. A CLI that cannot use that
-asks as any MCP client does. A call comes as a control request with the JSON-RPC
-message in it, and the CLI waits for as long as the answer takes. See
+`initialize` names the server and contains its manifest. A CLI that cannot use the
+manifest sends the requests of any MCP client. A call is a control request with a
+JSON-RPC message inside; the CLI waits for the answer without a time limit. See
 https://modelcontextprotocol.io/specification.
 """
 
@@ -17,41 +17,41 @@ from dataclasses import dataclass
 import msgspec
 
 from .protocol import STRUCTURED_OUTPUT, ControlRequest, Json
-from .surrogates import mended_json
+from .surrogates import repaired_json
 from .turns import ContentBlock, Setup, Tool
 
 SERVER = "client"
 PREFIX = f"mcp__{SERVER}__"
 
-#: What stands after the client's id of a call, before a number, where it is not the
-#: first call with that id.
-AGAIN = "-again-"
+#: If several calls have the same client id, the later ones get this mark and a number
+#: after the id.
+REPEATED_ID_MARK = "-again-"
 
-# What the CLI lists under another name than it is asked for.
+# The CLI takes these tools under one name and lists them under another.
 _LISTED_AS = {"Agent": "Task", "KillShell": "TaskStop"}
-# It lists these when it hides others until the model searches for them.
-_HARMLESS = {"ToolSearch", "DeferredToolPlaceholder"}
+# The CLI lists these when it hides other tools until the model searches for them.
+_FOR_TOOL_SEARCH = {"ToolSearch", "DeferredToolPlaceholder"}
 
-# What the Messages API takes as a tool's name.
+# The tool names that the Messages API accepts.
 _LEGAL = re.compile(rf"[A-Za-z0-9_-]{{1,{64 - len(PREFIX)}}}")
 
-# The CLI cuts a description off a little later.
-MOST_DESCRIPTION_CHARACTERS = 2_000
+#: Maximum length of a tool's description. The CLI truncates at a slightly higher one.
+MAX_DESCRIPTION_CHARACTERS = 2_000
 _UNPARSED = "__unparsedToolInput"
-_GOES_ON = "… (the whole of it is in the system prompt)"
+_TRUNCATED = "… (the whole of it is in the system prompt)"
 
-# Without these the CLI puts a preview in the place of a long result, and may hide
-# a tool until the model searches for it.
+# Without these the CLI replaces a long result by a preview, and may hide a tool until
+# the model searches for it.
 _META = {"anthropic/maxResultSizeChars": 2**31 - 1, "anthropic/alwaysLoad": True}
 
-# A manifest of another version than the CLI's own is not used.
+# The CLI ignores a manifest of any version but its own.
 _MCP_VERSION = "2025-11-25"
 
 
 def name_for_cli(name: str) -> str:
     """The name under which the model sees the client's function `name`.
 
-    A name that the Messages API would refuse is replaced by one that resembles it.
+    If the Messages API would refuse the name, a similar name replaces it.
     """
     if _LEGAL.fullmatch(name):
         return PREFIX + name
@@ -59,12 +59,12 @@ def name_for_cli(name: str) -> str:
     return PREFIX + re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40] + "_" + mark
 
 
-def beyond_grant(listed: Iterable[str], setup: Setup) -> list[str]:
-    """Those of the tools that the CLI has `listed` which nobody has granted."""
+def ungranted_tools(listed: Iterable[str], setup: Setup) -> list[str]:
+    """The tools that the CLI has `listed`, but that `setup` does not grant."""
     profile = setup.profile
     granted = {name_for_cli(tool.name) for tool in setup.tools}
     granted |= {_LISTED_AS.get(name, name) for name in profile.tools}
-    granted |= _HARMLESS
+    granted |= _FOR_TOOL_SEARCH
     if setup.schema:
         granted.add(STRUCTURED_OUTPUT)
     return [
@@ -76,7 +76,7 @@ def beyond_grant(listed: Iterable[str], setup: Setup) -> list[str]:
 
 
 def initialize_fields(tools: Sequence[Tool]) -> Json:
-    """What `initialize` says of the tools; nothing where there are none."""
+    """The fields of `initialize` that describe `tools`; empty without tools."""
     if not tools:
         return {}
     manifest = {
@@ -103,36 +103,40 @@ def _description(tool: Tool) -> Json:
         "name": name_for_cli(tool.name).removeprefix(PREFIX),
         "description": _shown(tool.description),
         "inputSchema": msgspec.Raw(tool.input_schema.encode()),
-        # Calls of tools that only read come all at once, and so they are parallel.
+        # The CLI sends calls of read-only tools all at once. So they run in parallel.
         "annotations": {"readOnlyHint": True},
         "_meta": _META,
     }
 
 
 def long_descriptions(tools: Iterable[Tool]) -> list[str]:
-    """What to add to the system prompt, for the CLI cuts long descriptions short."""
+    """Texts for the system prompt: the descriptions that the CLI would truncate."""
     return [
         f"The whole description of the tool {name_for_cli(tool.name)}:\n\n"
         f"{tool.description}"
         for tool in tools
-        if len(tool.description) > MOST_DESCRIPTION_CHARACTERS
+        if len(tool.description) > MAX_DESCRIPTION_CHARACTERS
     ]
 
 
 def _shown(description: str) -> str:
-    if len(description) <= MOST_DESCRIPTION_CHARACTERS:
+    if len(description) <= MAX_DESCRIPTION_CHARACTERS:
         return description
-    return description[: MOST_DESCRIPTION_CHARACTERS - len(_GOES_ON)] + _GOES_ON
+    return description[: MAX_DESCRIPTION_CHARACTERS - len(_TRUNCATED)] + _TRUNCATED
 
 
 def parsed_input(arguments: str) -> Json:
     """The input of a call with these `arguments`, which should be a JSON object.
 
-    What is none is wrapped as the CLI itself does it. Raises RecursionError for what is
-    nested too deeply to tell.
+    Other arguments are wrapped in the same way as the CLI does it.
+
+    Raises
+    ------
+    RecursionError
+        The arguments are nested too deeply.
     """
     try:
-        parsed = json.loads(mended_json(arguments) or "{}")
+        parsed = json.loads(repaired_json(arguments) or "{}")
     except ValueError:
         parsed = None
     if isinstance(parsed, dict):
@@ -141,16 +145,16 @@ def parsed_input(arguments: str) -> Json:
 
 
 def is_unparsed(block: ContentBlock) -> bool:
-    """Whether `block` is a call with arguments that are no JSON object.
+    """Whether `block` is a call with arguments that are not a JSON object.
 
-    The CLI does not make such a call: it tells the model, and goes on.
+    The CLI does not make such a call. It reports the error to the model and continues.
     """
     return block["type"] == "tool_use" and _UNPARSED in block["input"]
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call that the CLI waits for the answer to."""
+    """A call whose answer the CLI waits for."""
 
     request_id: str
     rpc_id: int | str | None
@@ -158,7 +162,7 @@ class Call:
 
 
 def call_in(message: ControlRequest) -> Call | None:
-    """The call of a tool that `message` is, None if it is something else."""
+    """The tool call in `message`, None if it is another request."""
     rpc = _rpc_in(message)
     if rpc.get("method") != "tools/call":
         return None
@@ -176,7 +180,7 @@ def response_to(call: Call, tool_result: ContentBlock) -> Json:
 
 
 def handshake_response(message: ControlRequest, tools: Sequence[Tool]) -> Json | None:
-    """The answer to the other messages of an MCP client, None if it is none."""
+    """The answer to a message of the MCP handshake, None if it is not one."""
     rpc = _rpc_in(message)
     method = rpc.get("method", "")
     if method == "initialize":

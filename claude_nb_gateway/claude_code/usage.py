@@ -59,7 +59,7 @@ class UsageMeter:
         if taken is None:  # an older CLI only reports the sum of the process
             nothing = ModelUsage()
             taken = {
-                model: used.less(self._used.get(model, nothing))
+                model: used.minus(self._used.get(model, nothing))
                 for model, used in result.model_usage.items()
             }
         self._used = result.model_usage or self._used

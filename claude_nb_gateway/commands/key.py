@@ -18,7 +18,7 @@ from traitlets import Bool, Unicode
 
 from ..access.keys import new_key
 from ..errors import GatewayError, InvalidRequest
-from ..store.records import KeyRecord, Project, Tokens, new_project_id
+from ..store.records import PROJECT_ID, KeyRecord, Project, Tokens, new_project_id
 from ..store.store import Store
 from .base import Command
 
@@ -254,7 +254,7 @@ async def _check_name(store: Store, name: str) -> None:
 
 
 async def _project(store: Store, text: str) -> Project:
-    if re.fullmatch(r"proj_[0-9a-f]{24}", text):
+    if PROJECT_ID.fullmatch(text):
         found = await store.project(text)
         if found is None:
             raise InvalidRequest(f"There is no project {text!r}.")

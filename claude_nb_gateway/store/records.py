@@ -7,6 +7,7 @@ can be thousands. It does not ignore projects: only so can they have weak refere
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from msgspec import Struct, field
@@ -98,6 +99,10 @@ class KeyRecord(Struct, gc=False):
     revoked_at: float | None = None
     last_used_at: float | None = None
     totals: Totals = field(default_factory=Totals)
+
+
+#: The form of the ids of `new_project_id`.
+PROJECT_ID = re.compile("proj_[0-9a-f]{24}")
 
 
 def new_project_id() -> str:

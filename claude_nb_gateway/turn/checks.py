@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..claude_code.failures import failure, hopeless
+from ..claude_code.failures import failure, unrecoverable
 from ..claude_code.protocol import STRUCTURED_OUTPUT, Result, System
-from ..claude_code.tools import beyond_grant, name_for_cli
+from ..claude_code.tools import name_for_cli, ungranted_tools
 from ..claude_code.turns import Conversation, Setup
 from ..errors import (
     GatewayError,
@@ -27,7 +27,7 @@ def error_in(
         Whether somebody has stopped the turn. The end that follows is no error then.
     """
     if isinstance(message, System):
-        return hopeless(message) or tools_error(message, conversation)
+        return unrecoverable(message) or tools_error(message, conversation)
     if isinstance(message, Result) and message.is_error:
         if message.was_interrupted:
             return None if stopped else TurnAborted()
@@ -69,7 +69,7 @@ def _left_out(
 
 
 def _not_granted(listed: frozenset[str], setup: Setup) -> GatewayError | None:
-    beyond = beyond_grant(listed, setup)
+    beyond = ungranted_tools(listed, setup)
     if not beyond:
         return None
     return ProtocolError(

@@ -161,7 +161,7 @@ class TurnReader:
         return []
 
     def _message_ends(self, stop_reason: str, usage: Usage | None) -> list[TurnEvent]:
-        self._usage = self._usage.plus(self._message_usage.then(usage))
+        self._usage = self._usage.plus(self._message_usage.updated_by(usage))
         reason = _STOP_REASONS.get(stop_reason)
         # After a cut the CLI continues by itself, and after calls it waits for their
         # results. For the client the answer ends here.

@@ -6,7 +6,7 @@ comes from its start, or in one piece.
 
 from __future__ import annotations
 
-from ..claude_code.surrogates import without_halves
+from ..claude_code.surrogates import without_lone_surrogates
 from ..errors import UpstreamError
 
 
@@ -24,7 +24,7 @@ class Characters:
             return text
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
-        return without_halves(text)
+        return without_lone_surrogates(text)
 
 
 class RetoldText:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..claude_code.tools import AGAIN, name_for_cli, parsed_input
+from ..claude_code.tools import REPEATED_ID_MARK, name_for_cli, parsed_input
 from ..claude_code.turns import ContentBlock
 from ..errors import InvalidRequest, quoted
 from .fields import check_depth, too_deep
@@ -61,7 +61,7 @@ class CallIds:
         unique = legal
         while unique in self._taken:
             self._uses[legal] += 1
-            unique = f"{legal}{AGAIN}{self._uses[legal] + 1}"
+            unique = f"{legal}{REPEATED_ID_MARK}{self._uses[legal] + 1}"
         self._taken.add(unique)
         return unique
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from ..claude_code.surrogates import mended_json
+from ..claude_code.surrogates import repaired_json
 from ..errors import InvalidRequest, cut
 
 #: The documentation of the field `model`, in all APIs.
@@ -107,7 +107,7 @@ class Fields(Generic[Request]):
             raise
         except msgspec.DecodeError:
             # Perhaps msgspec only objects to half a character.
-            mended = mended_json(body.decode()).encode()
+            mended = repaired_json(body.decode()).encode()
             if mended == body:
                 raise
             return msgspec.json.decode(mended, type=self.type)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ..errors import (
     quoted,
 )
 from ..store.cache import Cache
-from ..store.records import Project, new_project_id
+from ..store.records import PROJECT_ID, Project, new_project_id
 from ..store.store import Store
 from . import directories
 from .directories import Place
@@ -55,8 +54,6 @@ TOOLS = [
 
 # Without the tools that run programs, or send what they read elsewhere.
 KEY_TOOLS = ["Edit", "Glob", "Grep", "NotebookEdit", "Read", "TodoWrite", "Write"]
-
-_ID = re.compile("proj_[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ class Projects(LoggingConfigurable):
             There is no such project or directory.
         """
         await self._require(caller, Action.WORK, reference)
-        if _ID.fullmatch(reference):
+        if PROJECT_ID.fullmatch(reference):
             project = await self.cached(reference)
             place = await self._find(self.names_of(project))
             if place is None:
@@ -181,7 +178,7 @@ class Projects(LoggingConfigurable):
             The caller may not see it. The error does not tell whether it exists.
         """
         await self._require(caller, Action.READ, reference)
-        if _ID.fullmatch(reference):
+        if PROJECT_ID.fullmatch(reference):
             return self._served(reference, await self.store.project(reference))
         directory = self._directory_at(reference)
         project = await self.store.project_at(directory)
@@ -311,7 +308,7 @@ class Projects(LoggingConfigurable):
             )
         return Profile(
             directory=place.directory,
-            place=place.identity,
+            directory_id=place.identity,
             trusted=trusted,
             memory=memory,
             personal=caller.may(Resource.PROJECT, Action.USE_SETTINGS, project),
@@ -389,7 +386,7 @@ class Projects(LoggingConfigurable):
             caller.require(Resource.PROJECT, action)
             return
         own = await self.bound_to(caller)
-        if _ID.fullmatch(reference):
+        if PROJECT_ID.fullmatch(reference):
             within = own is not None and own.id == reference
         else:
             directory = own.directory if own is not None else caller.directory

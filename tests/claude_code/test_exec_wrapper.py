@@ -11,12 +11,12 @@ import sys
 import psutil
 import pytest
 
-from claude_nb_gateway.claude_code.exec_wrapper import WRONG_PLACE
-from claude_nb_gateway.claude_code.process import LAUNCHER
+from claude_nb_gateway.claude_code.exec_wrapper import WRONG_DIRECTORY
+from claude_nb_gateway.claude_code.process import EXEC_WRAPPER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no guard")
 
-# A parent that starts the launcher, tells its process id, and waits.
+# A parent that starts the wrapper, prints its process id, and waits.
 PARENT = """
 import os, subprocess, sys
 process = subprocess.Popen(
@@ -37,7 +37,7 @@ def family():
 
     def start(command, count):
         parent = subprocess.Popen(
-            [sys.executable, "-c", PARENT, LAUNCHER, command],
+            [sys.executable, "-c", PARENT, EXEC_WRAPPER, command],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -84,8 +84,15 @@ def test_signal_of_the_terminal_leaves_nothing(family, number):
     assert all_gone(processes, 3)
 
 
-def launched(tmp_path, place, command):
-    words = [sys.executable, LAUNCHER, str(os.getpid()), place, "guarded", *command]
+def launched(tmp_path, directory_id, command):
+    words = [
+        sys.executable,
+        EXEC_WRAPPER,
+        str(os.getpid()),
+        directory_id,
+        "guarded",
+        *command,
+    ]
     return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
 
 
@@ -102,4 +109,4 @@ def test_nothing_is_started_in_another_directory(tmp_path):
     right = f"{here.st_dev}:{here.st_ino}"
     assert launched(tmp_path, right, ["/bin/echo", "here"]).stdout == "here\n"
     wrong = launched(tmp_path, "1:1", ["/bin/echo", "here"])
-    assert (wrong.returncode, wrong.stdout) == (WRONG_PLACE, "")
+    assert (wrong.returncode, wrong.stdout) == (WRONG_DIRECTORY, "")

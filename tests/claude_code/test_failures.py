@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from claude_nb_gateway.claude_code.failures import failure, hopeless, upstream_error
+from claude_nb_gateway.claude_code.failures import (
+    failure,
+    unrecoverable,
+    upstream_error,
+)
 from claude_nb_gateway.claude_code.protocol import Result, System
 from claude_nb_gateway.errors import InvalidRequest, NotLoggedIn, UpstreamError
 
@@ -35,7 +39,7 @@ def test_what_the_api_said_of_a_bad_request_is_passed_on():
     assert error.message.endswith(": messages.0: text must not be empty")
 
 
-def test_retry_of_a_hopeless_error_is_not_waited_for():
-    assert hopeless(System(subtype="api_retry", error_status=401)).status == 401
-    assert hopeless(System(subtype="api_retry", error_status=529)) is None
-    assert hopeless(System(subtype="init")) is None
+def test_retry_of_an_unrecoverable_error_is_not_waited_for():
+    assert unrecoverable(System(subtype="api_retry", error_status=401)).status == 401
+    assert unrecoverable(System(subtype="api_retry", error_status=529)) is None
+    assert unrecoverable(System(subtype="init")) is None

@@ -10,7 +10,7 @@ import pytest
 from claude_nb_gateway.claude_code import locations
 from claude_nb_gateway.claude_code.guard import Guarded, restrictions_in, settings_for
 from claude_nb_gateway.claude_code.profile import Profile
-from claude_nb_gateway.claude_code.tools import beyond_grant
+from claude_nb_gateway.claude_code.tools import ungranted_tools
 from claude_nb_gateway.claude_code.turns import Conversation, Setup, Tool
 from claude_nb_gateway.demo.model import Reply, ToolUse
 from claude_nb_gateway.errors import ProtocolError
@@ -201,7 +201,7 @@ async def test_servers_of_the_user_are_the_users_alone(
 )
 async def test_what_is_beyond_the_grant(listed, profile, beyond):
     setup = Setup("sonnet", tools=(Tool("f", "", "{}"),), profile=profile)
-    assert beyond_grant(listed, setup) == beyond
+    assert ungranted_tools(listed, setup) == beyond
 
 
 async def test_guarded_are_all_names_of_a_place(tmp_path):

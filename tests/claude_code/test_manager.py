@@ -47,7 +47,7 @@ def pids(manager, *kinds):
 
 
 def processes():
-    return psutil.Process().children()  # a CLI takes the place of its launcher
+    return psutil.Process().children()  # the CLI replaces its wrapper
 
 
 async def test_answer_ends_with_a_result(make):
@@ -341,7 +341,7 @@ async def test_killed_cli_is_told(make, model):
 
 
 @pytest.mark.soak
-async def test_hopeless_error_does_not_wait_for_the_clis_retries(make, model):
+async def test_unrecoverable_error_does_not_wait_for_the_clis_retries(make, model):
     model.responder = lambda request: Reply(status=401)
     manager = make(api_max_retries=10)
     async with asyncio.timeout(5):

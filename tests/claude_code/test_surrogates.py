@@ -4,11 +4,15 @@ import time
 
 import pytest
 
-from claude_nb_gateway.claude_code.surrogates import encode, mended_json, without_halves
+from claude_nb_gateway.claude_code.surrogates import (
+    encode,
+    repaired_json,
+    without_lone_surrogates,
+)
 
 
 @pytest.mark.parametrize(
-    ("text", "mended"),
+    ("text", "repaired"),
     [
         (r'"a\ud83d"', r'"a\ufffd"'),
         (r'"\udE00b"', r'"\ufffdb"'),
@@ -19,21 +23,21 @@ from claude_nb_gateway.claude_code.surrogates import encode, mended_json, withou
         ('"plain"', '"plain"'),
     ],
 )
-def test_only_halves_of_characters_are_replaced(text, mended):
-    assert mended_json(text) == mended
+def test_only_lone_surrogates_are_replaced(text, repaired):
+    assert repaired_json(text) == repaired
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("piece", [r"\\", r"\ud83d", "x", r"\ud83d\ude00"])
-def test_large_texts_are_mended_in_no_time(piece):
+def test_large_texts_are_repaired_within_a_second(piece):
     text = piece * (32 * 2**20 // len(piece))
     begun = time.process_time()
-    mended_json(text + r"\u0020")
+    repaired_json(text + r"\u0020")
     assert time.process_time() - begun < 1
 
 
-def test_halves_next_to_each_other_are_joined():
-    assert without_halves("\ud83d\ude00 \ud83d") == "\U0001f600 �"
+def test_surrogate_pairs_are_joined():
+    assert without_lone_surrogates("\ud83d\ude00 \ud83d") == "\U0001f600 �"
 
 
 def test_anything_can_be_encoded():

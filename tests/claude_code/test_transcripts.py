@@ -121,5 +121,5 @@ def test_directories_that_share_a_folder_share_no_sessions(
 
 @pytest.mark.parametrize("name", ["../../x", "x", "", "A" * 36])
 def test_other_names_than_ids_reach_no_file(transcripts, directory, name):
-    with pytest.raises(ValueError, match="no session id"):
+    with pytest.raises(ValueError, match="not a session id"):
         transcripts.tail(directory, name)

@@ -75,7 +75,7 @@ def test_other_calls_are_another_conversation(other):
         {"tools": ("Read", "Bash")},
         {"allowed": ("Bash",)},
         {"permission_mode": "plan"},
-        {"place": "1:2"},
+        {"directory_id": "1:2"},
     ],
 )
 def test_process_with_other_rights_is_never_gone_on_with(other):

@@ -80,7 +80,7 @@ class Launcher:
             grace_seconds=settings.close_grace_seconds,
             input_timeout_seconds=settings.control_timeout_seconds,
             log=settings.log,
-            place=profile.place,
+            directory_id=profile.directory_id,
             guarded=bool(profile.directory),
         )
 

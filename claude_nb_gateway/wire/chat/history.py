@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...claude_code.tools import AGAIN, PREFIX
+from ...claude_code.tools import PREFIX, REPEATED_ID_MARK
 
 Message = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _call(block: Mapping[str, Any]) -> Message:
 
 
 def _clients_id(call_id: Any) -> str:
-    return re.sub(rf"{AGAIN}\d+$", "", str(call_id or ""))
+    return re.sub(rf"{REPEATED_ID_MARK}\d+$", "", str(call_id or ""))
 
 
 def _text_of(blocks: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import uuid
 import msgspec
 
 from ...claude_code.protocol import Usage
-from ...claude_code.surrogates import mended_json
+from ...claude_code.surrogates import repaired_json
 from ...turn.events import (
     CallArguments,
     CallStarted,
@@ -185,7 +185,7 @@ class MessageWriter:
 def _parsed(arguments: str) -> dict[str, object]:
     # Arguments that were cut at the limit are not JSON; the stop reason says so.
     try:
-        parsed = json.loads(mended_json(arguments))
+        parsed = json.loads(repaired_json(arguments))
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

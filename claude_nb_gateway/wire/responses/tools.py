@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ...claude_code.surrogates import mended_json
+from ...claude_code.surrogates import repaired_json
 from ...errors import InvalidRequest, quoted
 from ..calls import Call
 from ..fields import text_and_path
@@ -202,7 +202,7 @@ def fill(item: CustomToolCallOut | LocalShellCallOut, arguments: str) -> None:
 
 def _parsed(arguments: str) -> Mapping[str, Any]:
     try:
-        parsed = json.loads(mended_json(arguments) or "{}")
+        parsed = json.loads(repaired_json(arguments) or "{}")
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
