@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -32,6 +31,7 @@ from .api.services import Services
 from .api.stored_responses import ResponseStore
 from .claude_code.manager import CLIManager
 from .claude_code.models import ModelCatalog
+from .claude_code.tasks import BackgroundTasks
 from .connection import Connection, remove_connection
 from .demo.wiring import Demo, greeting
 from .standalone import (
@@ -273,7 +273,7 @@ class GatewayApp(ExtensionApp):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._opening: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks(self.log)
         self._login_check: asyncio.Task[None] | None = None
         self._activity: Activity | None = None
         self._demo: Demo | None = None
@@ -336,7 +336,7 @@ class GatewayApp(ExtensionApp):
         root, held = self.projects.root, self.manager.config_directory
         startup.warn_of_credentials(self.log, root, held)
         # Only requests that need the store wait until it is open.
-        self._opening = self._in_background(self.store.open())
+        self._tasks.start(self.store.open())
         await self.manager.reap()
         await startup.tell_kernels(self.log, self.connection)
         settings = serverapp.web_app.settings
@@ -349,7 +349,7 @@ class GatewayApp(ExtensionApp):
             stop_with_stdin(serverapp)
         elif self.standalone and not self.demo:
             # An extension starts no process before its first request.
-            self._login_check = self._in_background(
+            self._login_check = self._tasks.start(
                 startup.warn_of_login(self.log, self.manager)
             )
         startup.spare_the_collector()
@@ -371,23 +371,10 @@ class GatewayApp(ExtensionApp):
         await self.schemas.close()
         self.large_requests.shutdown(wait=False, cancel_futures=True)
         await self.sessions.close()
-        if self._opening is not None:
-            await asyncio.wait([self._opening])
+        await self._tasks.wait()
         await self.store.close()
         if self._demo is not None:
             await self._demo.stop()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` beside the start; an exception that it raises is logged."""
-
-        def log_failure(task: asyncio.Task[None]) -> None:
-            """Log the exception of a task that has ended."""
-            if not task.cancelled() and (error := task.exception()) is not None:
-                self.log.error("in the background: %s", error, exc_info=error)
-
-        task = asyncio.create_task(work)
-        task.add_done_callback(log_failure)
-        return task
 
     def _guard_files(self, server: ServerApp) -> None:
         """Deny Claude's tools the files that would give a turn more rights."""

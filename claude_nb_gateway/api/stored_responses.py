@@ -13,6 +13,7 @@ from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from ..claude_code.surrogates import encode
+from ..claude_code.tasks import BackgroundTasks
 from ..errors import InvalidRequest, ResponseNotFound, quoted
 from ..wire.responses.request import Item
 from ..wire.responses.types import Response
@@ -139,7 +140,7 @@ class ResponseStore(LoggingConfigurable):
         self._stored: OrderedDict[str, StoredResponse] = OrderedDict()
         self._made: dict[tuple[str, str], StoredResponse] = {}
         self._being_made: dict[str, StoredResponse] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(self.log)
         self._bytes = 0
 
     @property
@@ -281,18 +282,13 @@ class ResponseStore(LoggingConfigurable):
         self, stored: StoredResponse, work: Coroutine[Any, Any, None]
     ) -> asyncio.Task[None]:
         """Run `work`, which makes `stored`, in the background; returns its task."""
-        stored.task = task = asyncio.create_task(work)
         # `close` waits for it even if the response is deleted before.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        stored.task = self._tasks.start(work)
+        return stored.task
 
     async def close(self) -> None:
         """Stop all work in the background, and wait until it has stopped."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.cancel()
 
     def _forget_old(self) -> None:
         deadline = time.monotonic() - self.retention_seconds

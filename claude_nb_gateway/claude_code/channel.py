@@ -150,6 +150,27 @@ class Inbox:
             self._process.resume_reading()
         return batch
 
+    async def turn_batch(
+        self, deadline: float, *, stall_timeout_seconds: float, turn_seconds: float
+    ) -> list[Message]:
+        """The next batch of a turn that lasts `turn_seconds` at most, to `deadline`.
+
+        Raises
+        ------
+        CLITimeout
+            Nothing came within `stall_timeout_seconds`, or the deadline has passed.
+        GatewayError
+            The error of `close` or `abandon`.
+        """
+        left = deadline - asyncio.get_running_loop().time()
+        if left > 0:  # it is not if the reader is too slow
+            try:
+                return await self.batch(min(stall_timeout_seconds, left), "output")
+            except CLITimeout:
+                if left > stall_timeout_seconds:
+                    raise
+        raise CLITimeout("end of its turn", turn_seconds)
+
 
 class Channel:
     """Sends to a process and sorts what comes from it (see `process.Listener`).

@@ -286,12 +286,11 @@ class Lender:
 
     async def _last_message(self, of: Setup | Launch, session_id: str) -> str | None:
         """The id of the transcript's last message, None without a transcript."""
-
-        def read() -> str | None:
-            directory = of.profile.directory or locations.sessions_directory()
-            return self._settings.transcripts.tail(directory, session_id)
-
-        return await asyncio.to_thread(read)
+        directory = of.profile.directory
+        if not directory:
+            directory = await asyncio.to_thread(locations.sessions_directory)
+        transcripts = self._settings.transcripts
+        return await asyncio.to_thread(transcripts.tail, directory, session_id)
 
     async def _fresh(self, setup: Setup, *, recorded: bool = False) -> Lease:
         """A session that holds nothing, with the lock of its id."""

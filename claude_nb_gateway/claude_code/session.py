@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 from .. import metrics
-from ..errors import CLITimeout, GatewayError, ProtocolError
+from ..errors import GatewayError, ProtocolError
 from . import protocol
 from .calls import ClientCalls
 from .channel import Channel
@@ -247,28 +247,19 @@ class Session:
         """Send a user turn; yield what comes, in batches, up to the `Result`.
 
         If the session is parked, `content` are the results of its calls, and the turn
-        goes on. A batch holds all that has arrived since the last one. A turn that the
-        caller leaves before its end goes on: `interrupt` it. After `stop` nothing is
-        asked any more, and the `Result` says that the turn was aborted. The cost in the
-        `Result` is that of the turn, while the CLI gives that of the process so far.
-        Its usage is None after calls, since the CLI's includes what came before them.
+        goes on. A turn that the caller leaves before its end goes on: `interrupt` it.
+        After `stop` nothing is asked any more, and the `Result` says that the turn was
+        aborted. The cost in the `Result` is that of the turn; the CLI gives that of the
+        process so far. Its usage is None after calls, since the CLI's includes what
+        came before them. Raises what `Inbox.turn_batch` raises.
 
         Parameters
         ----------
-        stall_timeout_seconds, turn_timeout_seconds:
-            Maximum time without any output, and of the whole turn.
         account_to:
             Called with what this turn took, and what later ones took that nobody asks
             for.
         unseen:
             Whether `content` has words that the client does not know of.
-
-        Raises
-        ------
-        CLITimeout
-            The turn took too long, or nothing at all came for too long.
-        CLIExited
-            The process ended before the turn.
         """
         self._account_to = account_to
         self.has_unseen_words |= unseen
@@ -276,20 +267,13 @@ class Session:
             yield [protocol.Result(is_error=True, terminal_reason="aborted_unasked")]
             return
         await self._send_or_go_on(content)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + turn_timeout_seconds
+        deadline = asyncio.get_running_loop().time() + turn_timeout_seconds
         while True:
-            left = deadline - loop.time()
-            if left <= 0:  # also for a reader that is always behind
-                raise CLITimeout("end of its turn", turn_timeout_seconds)
-            try:
-                batch = await self._channel.inbox.batch(
-                    min(stall_timeout_seconds, left), "output"
-                )
-            except CLITimeout:
-                if left > stall_timeout_seconds:
-                    raise
-                raise CLITimeout("end of its turn", turn_timeout_seconds) from None
+            batch = await self._channel.inbox.turn_batch(
+                deadline,
+                stall_timeout_seconds=stall_timeout_seconds,
+                turn_seconds=turn_timeout_seconds,
+            )
             batch, ended = self._up_to_result(self.calls.after_calls(batch))
             yield self._translator.for_client(batch)
             if ended:

@@ -44,9 +44,10 @@ class BackgroundTasks:
 
     async def cancel(self) -> None:
         """Cancel all tasks, and wait until they have ended."""
-        for task in self._tasks:
-            task.cancel()
-        await self.wait()
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
 
     def _log_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -20,7 +20,7 @@ from ..claude_code.session_state import SessionState
 from ..claude_code.tools import name_for_cli
 from ..claude_code.turns import ContentBlock, Conversation, Turn
 from ..claude_code.usage import AccountTo
-from ..errors import CLIExited, CLITimeout, InvalidRequest, UpstreamError
+from ..errors import CLIExited, CLITimeout, GatewayError, InvalidRequest, UpstreamError
 from .checks import error_in, tools_error
 from .events import Corrected, TurnEvent, TurnMessage
 from .progress import Progress, ends_in_calls
@@ -61,26 +61,13 @@ async def answer(
     """
     if manager.models.loaded:
         manager.models.resolve(conversation.setup.model)
-    for last_attempt in (False, True):
-        ready = answered = False
-        reader = TurnReader(conversation, streamed=streamed)
-        try:
-            attempt = _attempt(manager, conversation, account_to, mismatch)
-            async with aclosing(attempt) as batches:  # type: ignore[type-var]
-                async for batch in batches:
-                    ready = True
-                    answered = answered or any(map(_is_answer, batch))
-                    yield [event for message in batch for event in reader.feed(message)]
-                    if reader.finished:
-                        return
-        except (CLIExited, CLITimeout) as error:
-            # The process may have died or hung while it waited, before anything was
-            # answered. But a named session may have the question in its transcript.
-            begun = answered if isinstance(error, CLIExited) else ready
-            if begun or last_attempt or conversation.session_id:
-                raise
-        else:
-            return
+    attempts = _attempts(manager, conversation, account_to, mismatch)
+    reader = TurnReader(conversation, streamed=streamed)
+    async with aclosing(attempts) as batches:  # type: ignore[type-var]
+        async for batch in batches:
+            yield [event for message in batch for event in reader.feed(message)]
+            if reader.finished:
+                return
 
 
 async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
@@ -105,6 +92,32 @@ async def count_tokens(manager: CLIManager, conversation: Conversation) -> int:
         return await lease.session.context_tokens()
 
 
+async def _attempts(
+    manager: CLIManager,
+    conversation: Conversation,
+    account_to: AccountTo | None,
+    mismatch: Mismatch | None,
+) -> Batches:
+    """The messages of the turn; it is asked again if its process was of no use."""
+    for last_attempt in (False, True):
+        ready = answered = False
+        try:
+            attempt = _attempt(manager, conversation, account_to, mismatch)
+            async with aclosing(attempt) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    ready = True
+                    answered = answered or any(map(_is_answer, batch))
+                    yield batch
+        except (CLIExited, CLITimeout) as error:
+            # The process may have died or hung while it waited, before anything was
+            # answered. But a named session may have the question in its transcript.
+            begun = answered if isinstance(error, CLIExited) else ready
+            if begun or last_attempt or conversation.session_id:
+                raise
+        else:
+            return
+
+
 async def _attempt(
     manager: CLIManager,
     conversation: Conversation,
@@ -114,55 +127,69 @@ async def _attempt(
     async with manager.acquire(conversation) as lease:
         yield []
         rules = _Rules(manager, lease.session, conversation, account_to, mismatch)
-        async with aclosing(
-            _followed(manager, lease, conversation, rules.obeyed())
-        ) as t:  # type: ignore[type-var]
-            async for batch in t:
-                yield batch
-
-
-async def _followed(
-    manager: CLIManager, lease: Lease, conversation: Conversation, turn: Batches
-) -> Batches:
-    """The messages of `turn` up to where the answer ends; notes where it ends.
-
-    Raises the error that a message stands for.
-    """
-    session, progress = lease.session, Progress(conversation)
-    async with aclosing(turn):  # type: ignore[type-var]
-        async for batch in turn:
-            for position, message in enumerate(batch):
-                error = error_in(message, conversation, stopped=session.stopped)
-                if error is not None:
-                    yield batch[:position]
-                    raise manager.models.explained(error, conversation.setup.model)
-                if isinstance(message, RateLimitEvent):
-                    manager.rate_limits = message.rate_limit_info
-                progress.add(message)
-                if progress.calls and ends_in_calls(message):
-                    _rest(lease, conversation, progress)
-                    yield batch[: position + 1]
+        follower = _Follower(manager, lease, conversation)
+        async with aclosing(rules.obeyed()) as turn:  # type: ignore[type-var]
+            async for batch in turn:
+                yield follower.follow(batch)
+                if follower.error is not None:
+                    raise follower.error
+                if follower.ended:
                     return
-                if _ended_well(message, session):
-                    lease.position = progress.position
-            yield batch
 
 
-def _rest(lease: Lease, conversation: Conversation, progress: Progress) -> None:
-    """Let the session wait for the results of the calls, if it can take them."""
-    if lease.session.calls.has_used(progress.calls):
-        # The next request gets another session, in which all ids are unique.
-        if conversation.session_id:
-            raise UpstreamError(
-                "The model's API gave calls an id that was there before "
-                f"({', '.join(map(repr, progress.calls[:5]))}), and Claude Code would "
-                "lose their results in this session. Send the conversation without "
-                "`session_id`.",
-                status=None,
-            )
-    elif not progress.has_unparsed_calls:
-        lease.session.wait_for_results(progress.message_id, progress.calls)
-        lease.position = progress.position_waiting
+class _Follower:
+    """Follows a turn to its end, and lets the session rest there.
+
+    `ended` is true if the answer ends before the turn: with calls of the client's
+    functions. `error` is what the CLI's messages say went wrong.
+    """
+
+    def __init__(
+        self, manager: CLIManager, lease: Lease, conversation: Conversation
+    ) -> None:
+        self.ended = False
+        self.error: GatewayError | None = None
+        self._manager = manager
+        self._lease = lease
+        self._conversation = conversation
+        self._progress = Progress(conversation)
+
+    def follow(self, batch: list[TurnMessage]) -> list[TurnMessage]:
+        """`batch` up to the end of the answer, or up to the error."""
+        conversation, session = self._conversation, self._lease.session
+        for position, message in enumerate(batch):
+            error = error_in(message, conversation, stopped=session.stopped)
+            if error is not None:
+                asked = conversation.setup.model
+                self.error = self._manager.models.explained(error, asked)
+                return batch[:position]
+            if isinstance(message, RateLimitEvent):
+                self._manager.rate_limits = message.rate_limit_info
+            self._progress.add(message)
+            if self._progress.calls and ends_in_calls(message):
+                self.ended = True
+                self._park()
+                return batch[: position + 1]
+            if _ended_well(message, session):
+                self._lease.position = self._progress.position
+        return batch
+
+    def _park(self) -> None:
+        """Let the session wait for the results of the calls, if it can take them."""
+        session, progress = self._lease.session, self._progress
+        if session.calls.has_used(progress.calls):
+            # The next request gets another session, in which all ids are unique.
+            if self._conversation.session_id:
+                raise UpstreamError(
+                    "The model's API gave calls an id that was there before "
+                    f"({', '.join(map(repr, progress.calls[:5]))}), and Claude Code "
+                    "would lose their results in this session. Send the conversation "
+                    "without `session_id`.",
+                    status=None,
+                )
+        elif not progress.has_unparsed_calls:
+            session.wait_for_results(progress.message_id, progress.calls)
+            self._lease.position = progress.position_waiting
 
 
 class _Rules:

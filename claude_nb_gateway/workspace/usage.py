@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 from traitlets import Instance
 from traitlets.config import LoggingConfigurable
 
 from ..access.callers import Caller
-from ..claude_code.usage import TurnAccount
+from ..claude_code.tasks import BackgroundTasks
+from ..claude_code.usage import AccountTo, TurnAccount
 from ..errors import ProjectNotFound, StoreUnavailable
 from ..store.records import Project, SessionRecord, Tokens, TurnRecord
 from ..store.store import Store
@@ -31,7 +31,7 @@ class UsageRecorder(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(self.log)
 
     def recorder(
         self,
@@ -39,7 +39,7 @@ class UsageRecorder(LoggingConfigurable):
         project: Project | None,
         session: SessionRecord | None,
         system: str = "",
-    ) -> Callable[[TurnAccount], None]:
+    ) -> AccountTo:
         """A function that records the account of a turn of `caller`.
 
         Call it when the turn has ended. It does not wait for the store. A conversation
@@ -51,9 +51,7 @@ class UsageRecorder(LoggingConfigurable):
             if session is not None:
                 session.totals.turns += 1  # so it counts as started from now on
             work = self._record(caller, project, session, system, account)
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(work)
 
         return record
 
@@ -64,18 +62,14 @@ class UsageRecorder(LoggingConfigurable):
         """
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self._recorded()
+                await self._tasks.wait()
                 await self.store.flush()
 
     async def close(self) -> None:
         """Hand over to the store what is being recorded; `CLOSE_SECONDS` at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._recorded()
-
-    async def _recorded(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+                await self._tasks.wait()
 
     async def _record(
         self,
