@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import pytest
 from jupyter_server.serverapp import ServerApp
 
-from claude_nb_gateway.app import GatewayApp
 from claude_nb_gateway.connection import Connection
 from claude_nb_gateway.demo.wiring import greeting
 from claude_nb_gateway.standalone import (
@@ -88,15 +86,3 @@ async def test_runtime_directory_that_cannot_be_written_is_warned_of(
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "file"))
     await tell_kernels(logging.getLogger("t"), Connection("http://127.0.0.1:1/v1", "k"))
     assert "runtime directory" in caplog.text
-
-
-@pytest.mark.anyio
-async def test_failure_in_the_background_is_logged(caplog):
-    app = GatewayApp(log=logging.getLogger("t"))
-
-    async def fail():
-        raise RuntimeError("nobody waits for this")
-
-    task = app._in_background(fail())
-    await asyncio.wait([task])
-    assert "nobody waits for this" in caplog.text
