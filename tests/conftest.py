@@ -49,6 +49,11 @@ async def until(condition, seconds=10):
             await asyncio.sleep(0.01)
 
 
+async def step():
+    """Let every other task run one step."""
+    await asyncio.sleep(0)
+
+
 async def spares(manager, count):
     """Wait until `manager` has this number of spares and starts no more."""
 

@@ -24,7 +24,7 @@ from claude_nb_gateway.errors import (
 from claude_nb_gateway.turn.asking import answer
 from claude_nb_gateway.turn.events import Ended, Text
 
-from ..conftest import events_of, spares, text_of, until
+from ..conftest import events_of, spares, step, text_of, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
@@ -170,10 +170,10 @@ async def test_opening_that_was_refused_is_not_prepared(make, caplog):
 async def test_process_of_a_request_that_gives_up_as_it_gets_it_is_kept(make):
     manager = make(spare_processes=2)
     asked = asyncio.create_task(run(manager))
-    await asyncio.sleep(0)
+    await step()
     assert manager.queue_length == 1
-    while manager.queue_length:  # noqa: ASYNC110 - the request sees it a step later
-        await asyncio.sleep(0)
+    while manager.queue_length:
+        await step()
     (pid,) = pids(manager)
     asked.cancel()
     await asyncio.wait([asked])
@@ -185,7 +185,7 @@ async def test_process_of_a_request_that_gives_up_as_it_gets_it_is_kept(make):
 async def test_process_that_starts_when_nobody_wants_it_any_more_is_ended(make):
     manager = make(spare_processes=2, spare_idle_timeout_seconds=0.1)
     asked = asyncio.create_task(run(manager))
-    await asyncio.sleep(0)
+    await step()
     assert manager.snapshot().starting
     asked.cancel()
     await until(lambda: not manager.snapshot().starting)
@@ -222,7 +222,7 @@ async def test_line_for_a_session_has_an_end_too(make):
     named = replace(question(), session_id=str(uuid.uuid4()))
     async with manager.acquire(named):
         waiting = asyncio.create_task(run(manager, named))
-        await asyncio.sleep(0)
+        await step()
         async with asyncio.timeout(5):
             with pytest.raises(SessionBusy):
                 await run(manager, named)

@@ -7,6 +7,8 @@ import pytest
 
 from claude_nb_gateway.claude_code.tasks import BackgroundTasks
 
+from ..conftest import step
+
 pytestmark = pytest.mark.anyio
 
 
@@ -54,8 +56,7 @@ async def test_cancelled_tasks_are_awaited(log, caplog):
             ended.append(True)
 
     task = tasks.start(endless())
-    started = tasks.start(asyncio.sleep(0))
-    await started
+    await step()
     await tasks.cancel()
     assert ended == [True]
     with contextlib.suppress(asyncio.CancelledError):

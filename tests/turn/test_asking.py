@@ -12,7 +12,7 @@ from claude_nb_gateway.claude_code.turns import Conversation, Setup, Turn
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.errors import GatewayError, TooBusy, UpstreamError
 
-from ..conftest import events_of, spares, text_of, until
+from ..conftest import events_of, spares, step, text_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -261,7 +261,7 @@ async def test_above_the_ceiling_requests_are_answered_in_order(make, model):
     async with asyncio.TaskGroup() as group:
         for question in questions:
             group.create_task(run(manager, question))
-            await asyncio.sleep(0)
+            await step()
     assert [request.turns[-1][1] for request in model.requests] == questions
     assert len(manager.snapshot().processes) == 1
 
@@ -284,7 +284,7 @@ async def test_no_slot_is_lost_to_those_who_gave_up_waiting(make, numbered):
             with pytest.raises(TooBusy):
                 await run(manager, "one")
         waiting = asyncio.create_task(run(manager, "one"))
-        await asyncio.sleep(0)
+        await step()
         waiting.cancel()
     manager.queue_timeout_seconds = 20.0
     assert await run(manager, "one") == "answer 1"

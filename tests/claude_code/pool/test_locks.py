@@ -6,6 +6,8 @@ import pytest
 
 from claude_nb_gateway.claude_code.pool.locks import SessionLocks
 
+from ...conftest import step
+
 pytestmark = pytest.mark.anyio
 
 
@@ -15,7 +17,7 @@ async def test_lock_is_given_in_the_order_of_asking():
     async def hold(name):
         await locks.acquire("s", 5)
         order.append(name)
-        await asyncio.sleep(0)
+        await step()
         locks.release("s")
 
     async with asyncio.TaskGroup() as group:
@@ -39,7 +41,7 @@ async def test_request_that_gives_up_is_passed_over():
     locks.lock("s")
     gone = asyncio.create_task(locks.acquire("s", 5))
     next_one = asyncio.create_task(locks.acquire("s", 5))
-    await asyncio.sleep(0)
+    await step()
     gone.cancel()
     locks.release("s")
     await next_one
@@ -50,7 +52,7 @@ async def test_request_that_gives_up_just_as_it_gets_the_lock_passes_it_on():
     locks = SessionLocks(max_waiting=8)
     locks.lock("s")
     gone = asyncio.create_task(locks.acquire("s", 5))
-    await asyncio.sleep(0)
+    await step()
     locks.release("s")
     gone.cancel()
     await asyncio.wait([gone])
