@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import os
 import threading
 import time
@@ -35,7 +36,7 @@ class UpdatedOutput:
 
     def __init__(self, updates_per_second: float) -> None:
         self._interval = 1 / updates_per_second
-        self._last = 0.0
+        self._last = -math.inf
         self._handle: Any = None
         self._text = ""
         self._later: threading.Timer | None = None
