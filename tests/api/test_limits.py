@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from claude_nb_gateway.api.limits import limit_headers
+from claude_nb_gateway.claude_code.protocol import LimitWindow, RateLimits
 from claude_nb_gateway.demo.model import Reply
 from claude_nb_gateway.testing.server import running_gateway
 
@@ -46,3 +48,24 @@ def test_nothing_is_told_that_is_not_known(client):
         model="sonnet", messages=[{"role": "user", "content": "q"}]
     )
     assert not [name for name in answer.headers if "ratelimit" in name.lower()]
+
+
+def test_headers_are_those_of_the_windows_that_are_known():
+    windows = {
+        "five_hour": LimitWindow(utilization=0.0, resets_at=5),
+        "seven_day": LimitWindow(utilization=0.25),
+        "of_another_kind": LimitWindow(utilization=1.0, resets_at=7),
+    }
+    limits = RateLimits("allowed_warning", resets_at=0, unified_windows=windows)
+    prefix = "Anthropic-RateLimit-Unified"
+    assert dict(limit_headers(limits)) == {
+        f"{prefix}-Status": "allowed_warning",
+        f"{prefix}-Reset": "0",
+        f"{prefix}-5h-Utilization": "0.0",
+        f"{prefix}-5h-Reset": "5",
+        f"{prefix}-7d-Utilization": "0.25",
+    }
+
+
+def test_without_limits_there_are_no_headers():
+    assert list(limit_headers(None)) == []
