@@ -21,11 +21,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import FormatChecker, SchemaError
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import Draft202012Validator, extend, validator_for
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+if __name__ == "__main__":
+    # jsonschema would import this to check formats, which are not checked here. The
+    # import takes two seconds.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+from jsonschema import FormatChecker, SchemaError  # noqa: E402
+from jsonschema.exceptions import ValidationError  # noqa: E402
+from jsonschema.validators import Draft202012Validator, extend, validator_for  # noqa: E402
+from referencing import Registry  # noqa: E402
+from referencing.exceptions import Unresolvable  # noqa: E402
 
 # Deeper values are refused before they come here. Each level takes a few frames.
 RECURSION_LIMIT = 5_000
