@@ -26,11 +26,11 @@ if __name__ == "__main__":
     # import takes two seconds.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-from jsonschema import FormatChecker, SchemaError  # noqa: E402
-from jsonschema.exceptions import ValidationError  # noqa: E402
-from jsonschema.validators import Draft202012Validator, extend, validator_for  # noqa: E402
-from referencing import Registry  # noqa: E402
-from referencing.exceptions import Unresolvable  # noqa: E402
+from jsonschema import FormatChecker, SchemaError
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import Draft202012Validator, extend, validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 # Deeper values are refused before they come here. Each level takes a few frames.
 RECURSION_LIMIT = 5_000
