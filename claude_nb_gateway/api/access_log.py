@@ -23,7 +23,7 @@ def access_log(log: Log) -> Log:
     """`log`, but for known methods only, and with each error on one line.
 
     Jupyter counts requests by method. Each method that a client makes up would take a
-    line of ``/metrics``, and memory, for ever. For an error Jupyter logs the headers
+    line of ``/metrics``, and memory, that stays. For an error Jupyter logs the headers
     and the request, and Tornado the request and the error again.
     """
     own = log.func if isinstance(log, functools.partial) else log
@@ -34,11 +34,11 @@ def access_log(log: Log) -> Log:
         """Log the request of `handler`, with its error if there is one."""
         if handler.request.method not in handler.SUPPORTED_METHODS:
             handler.request.method = UNKNOWN_METHOD
-        told = getattr(handler, "told_error", None)
-        if told is None or not is_jupyters:
+        sent = getattr(handler, "sent_error", None)
+        if sent is None or not is_jupyters:
             log(handler)
-        if told is not None:
-            _log_told(handler, told)
+        if sent is not None:
+            _log_error(handler, sent)
             if is_jupyters and keywords.get("record_prometheus_metrics", True):
                 prometheus_log_method(handler)  # type: ignore[no-untyped-call]
 
@@ -53,7 +53,7 @@ def description(error: APIError) -> str:
     return error.body.message
 
 
-def _log_told(handler: RequestHandler, told: APIError) -> None:
+def _log_error(handler: RequestHandler, sent: APIError) -> None:
     request = handler.request
     who = ""
     with contextlib.suppress(RuntimeError):  # raised before anybody is let in
@@ -66,5 +66,5 @@ def _log_told(handler: RequestHandler, told: APIError) -> None:
         who,
         request.remote_ip,
         1e3 * request.request_time(),
-        description(told),
+        description(sent),
     )

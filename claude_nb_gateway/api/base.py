@@ -67,7 +67,7 @@ class GatewayHandler(AuthHandler):
     #: Whether the answer broke off after its status was sent.
     failed_midway = False
     #: The error that the request was answered with.
-    told_error: APIError | None = None
+    sent_error: APIError | None = None
     _work: asyncio.Task[Any] | None = None
 
     def set_default_headers(self) -> None:
@@ -128,7 +128,7 @@ class GatewayHandler(AuthHandler):
     ) -> None:
         """Log an exception; an APIError is kept for the request's own line instead."""
         if isinstance(value, APIError):
-            self.told_error = value
+            self.sent_error = value
         else:
             super().log_exception(typ, value, tb)
 

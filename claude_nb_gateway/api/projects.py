@@ -23,7 +23,7 @@ from .resources import (
 class BaseProjectHandler(ResourceHandler):
     """Base of the handlers of projects."""
 
-    async def told(self, *projects: Project) -> list[ProjectObject]:
+    async def objects_of(self, *projects: Project) -> list[ProjectObject]:
         """The objects of the projects, for an answer."""
         path_of, trusted = (
             self.services.projects.path_of,
@@ -38,8 +38,8 @@ class BaseProjectHandler(ResourceHandler):
 
     async def send_project(self, project: Project) -> None:
         """Finish with the project."""
-        (told,) = await self.told(project)
-        self.send_json(told)
+        (shown,) = await self.objects_of(project)
+        self.send_json(shown)
 
     async def project(self, reference: str) -> Project:
         """The project with this id or path.
@@ -144,8 +144,8 @@ class ProjectsHandler(BaseProjectHandler):
             page = page_asked_of(self)
             await self.services.sessions.usage.flush()
             records, more = await self._records(page.limit, page.after)
-            told = await self.told(*records)
-            self.send_json(list_of(ProjectList, told, has_more=more))
+            shown = await self.objects_of(*records)
+            self.send_json(list_of(ProjectList, shown, has_more=more))
 
     @allowed_to("write")
     async def post(self) -> None:

@@ -77,9 +77,9 @@ class Frames:
     async def _write(self, events: list[msgspec.Struct]) -> bool:
         if not events:
             return False
-        told = self._socket.take_told()
-        if told and isinstance(self._writer, ResponseWriter):
-            events = [*self._writer.preceded(HeadersEvent(headers=told), events)]
+        headers = self._socket.take_new_headers()
+        if headers and isinstance(self._writer, ResponseWriter):
+            events = [*self._writer.preceded(HeadersEvent(headers=headers), events)]
         writes = [self._socket.write_message(encode(event)) for event in events]
         for write in writes:
             write.add_done_callback(_ignore_closed)
@@ -115,8 +115,8 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         super().initialize(services)
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
-        self._told: dict[str, str] = {}
-        self._said: dict[str, str] = {}
+        self._headers_to_send: dict[str, str] = {}
+        self._headers_sent: dict[str, str] = {}
         self._begun = 0.0
         self._latest: StoredResponse | None = None
         # Only this connection has this name, so only it finds what is kept under it.
@@ -213,10 +213,10 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         self._waiting.append(data)
         self._arrived.set()
 
-    def take_told(self) -> dict[str, str]:
-        """The headers for the client that it was not told yet."""
-        new = dict(self._told.items() - self._said.items())
-        self._said.update(new)
+    def take_new_headers(self) -> dict[str, str]:
+        """The headers that the client has not got yet."""
+        new = dict(self._headers_to_send.items() - self._headers_sent.items())
+        self._headers_sent.update(new)
         return new
 
     @property
@@ -228,7 +228,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
         if self._posted:
             super().tell(name, value)
         else:
-            self._told[name] = value
+            self._headers_to_send[name] = value
 
     def waited_seconds(self) -> float:
         """How long the client has waited so far."""
@@ -291,7 +291,7 @@ class ResponsesSocket(ResponsesHandler, WebSocketHandler):
 
     async def _answer(self, message: bytes) -> None:
         self._begun = asyncio.get_running_loop().time()
-        self._told, self._said, self.failed_midway = {}, {}, False
+        self._headers_to_send, self._headers_sent, self.failed_midway = {}, {}, False
         status = 200
         try:
             with self.only_for_its_reader(), http_errors():

@@ -38,8 +38,8 @@ class SessionsHandler(ResourceHandler):
             records, more = await self.services.sessions.page(
                 self.caller, project, **page._asdict()
             )
-            told = [session_object(record) for record in records]
-            self.send_json(list_of(SessionList, told, has_more=more))
+            listed = [session_object(record) for record in records]
+            self.send_json(list_of(SessionList, listed, has_more=more))
 
     @allowed_to("execute")
     async def post(self) -> None:

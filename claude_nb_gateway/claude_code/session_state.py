@@ -12,7 +12,7 @@ class SessionState(Enum):
 
     #: The process is started, and bound to nothing.
     NEW = auto()
-    #: The CLI is being told its setup.
+    #: The CLI gets its setup.
     SETTING_UP = auto()
     #: A turn can be asked.
     READY = auto()

@@ -89,7 +89,7 @@ class ToolStarted(Struct, frozen=True):
 
 
 class ToolProgress(Struct, frozen=True):
-    """A tool of Claude Code still runs, after so many seconds."""
+    """A tool of Claude Code still runs, after this number of seconds."""
 
     id: str
     elapsed_seconds: float
@@ -97,7 +97,7 @@ class ToolProgress(Struct, frozen=True):
 
 
 class ToolDenied(Struct, frozen=True):
-    """Claude Code did not allow the tool; `reason` is what it told the model."""
+    """Claude Code did not allow the tool; `reason` is what the model reads."""
 
     id: str
     name: str

@@ -6,7 +6,7 @@
 schema is not valid, and where; else why the value does not match. It is empty if all is
 well.
 
-A schema of a few kilobytes can take for ever: a pattern that backtracks, references
+A schema of a few kilobytes can take hours: a pattern that backtracks, references
 that double at each step. So the system ends this process when one question has taken
 its seconds of processor time, which also ends it when its parent is gone. It imports
 nothing of the package: it must start fast, and has nothing to hide.

@@ -80,7 +80,7 @@ class AnswerFilter:
         Raises
         ------
         ConstraintUnmet
-            The model was told once already.
+            The model was asked once more already.
         """
         if self._corrections == MOST_CORRECTIONS:
             raise ConstraintUnmet(

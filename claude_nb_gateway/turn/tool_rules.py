@@ -50,7 +50,7 @@ class CallFilter:
 
     `refused`: the ids of the calls in the model's last message that do not obey. The
     client never sees them, so the gateway has to answer them. `corrections`: how often
-    the model was told again. Strict tools need `mismatch`.
+    the model was asked again. Strict tools need `mismatch`.
     """
 
     rule: CallRule
@@ -133,7 +133,7 @@ class CallFilter:
         Raises
         ------
         ConstraintUnmet
-            The model was told once already.
+            The model was asked once more already.
         """
         if self.corrections == MOST_CORRECTIONS:
             raise ConstraintUnmet(self.rule.words)

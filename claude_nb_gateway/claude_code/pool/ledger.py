@@ -1,8 +1,8 @@
-"""A written record of the CLI processes of a server, for the one that comes next.
+"""A record on disk of a server's CLI processes, for the next server.
 
-Linux ends the processes of a server that dies by SIGKILL (see `exec_wrapper`). Where
-the system does not, and for their temporary directory everywhere, the next
-server to start finds the record and clears away what is left.
+On Linux the system ends the processes of a server that dies by SIGKILL (see
+`exec_wrapper`). Elsewhere it does not, and the temporary directory always stays. The
+next server that starts reads the record and removes what is left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PATTERN = "claude-gateway-processes-*.json"
 class Ledger:
     """The record of this server's processes, a file in `directory`.
 
-    Every method does file I/O: call them in a thread.
+    Every method does file I/O, so call it in a thread.
     """
 
     def __init__(self, directory: Path, private_directory: str) -> None:
@@ -34,7 +34,7 @@ class Ledger:
         self._private_directory = private_directory
 
     def write(self, pids: Iterable[int]) -> None:
-        """Replace the record by the processes `pids`."""
+        """Write a record of the processes `pids` in the place of the old one."""
         record = {
             "server": _identify(os.getpid()),
             "processes": [identity for pid in pids if (identity := _identify(pid))],
@@ -46,12 +46,12 @@ class Ledger:
         draft.replace(self._path)
 
     def remove(self) -> None:
-        """Remove the record: nothing is left to clear away."""
+        """Remove the record: nothing is left to end."""
         self._path.unlink(missing_ok=True)
 
 
 def reap(directory: Path, log: logging.Logger, grace_seconds: float) -> None:
-    """Clear away what servers that are gone left behind; blocks."""
+    """End and remove what servers that are gone have left; blocks."""
     for path in directory.glob(PATTERN):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             record = json.loads(path.read_text())

@@ -117,7 +117,7 @@ def response_to(request: ResponseRequest, tools: ClientTools) -> Response:
         frequency_penalty=_or(request.frequency_penalty, 0.0),
         text=_shown(request.text),
         tool_choice=request.tool_choice or "auto",
-        tools=tools.told,
+        tools=tools.shown,
         top_p=_or(request.top_p, 1.0),
         truncation=request.truncation or "disabled",
         safety_identifier=request.safety_identifier,

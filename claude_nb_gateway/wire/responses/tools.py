@@ -36,7 +36,7 @@ CallOut = FunctionCallOut | CustomToolCallOut | LocalShellCallOut
 CallItem = FunctionCallItem | CustomToolCallItem | LocalShellCallItem
 ClientTool = ResponseFunctionTool | CustomTool | LocalShellTool | NamespaceTool
 
-#: Tools on OpenAI's servers. They are left out, and the client is told.
+#: Tools on OpenAI's servers. They are left out, and the client is informed.
 HOSTED = (
     "code_interpreter",
     "computer",
@@ -92,12 +92,12 @@ class _Call:
 class ClientTools:
     """The tools of one request.
 
-    `functions`: what the model gets. `told`: the tools as the response shows them.
+    `functions`: what the model gets. `shown`: the tools as the response shows them.
     `left_out`: the fields of the tools that cannot be used.
     """
 
     functions: list[FunctionDefinition] = field(default_factory=list)
-    told: list[ClientTool] = field(default_factory=list)
+    shown: list[ClientTool] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     _calls: dict[str, _Call] = field(default_factory=dict)
 
@@ -158,7 +158,7 @@ def read_tools(tools: Sequence[Json] | None) -> ClientTools:
             found.left_out.append(path)
             continue
         tool = _read(raw, path, CLIENTS)
-        found.told.append(tool)
+        found.shown.append(tool)
         found.add(tool, path)
     return found
 
