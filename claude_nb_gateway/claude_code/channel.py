@@ -90,36 +90,34 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._messages)
 
-    @property
-    def has_result(self) -> bool:
-        """Whether the end of the turn is unread."""
-        return any(isinstance(message, protocol.Result) for message in self._messages)
-
     def put(self, message: Message) -> None:
-        """Add a message. Call `wake` after the last one that came together with it."""
+        """Add a message. After those that came together `delivered` must be called."""
         self._messages.append(message)
 
     def put_back(self, messages: Iterable[Message]) -> None:
         """Let the next batch begin with `messages`."""
         self._messages[:0] = messages
 
-    def wake(self, *, arrived: bool = True) -> None:
-        """Let the reader look; it gives up if nothing has `arrived`."""
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(arrived)
+    def delivered(self) -> None:
+        """Let the reader look, and the pipe fill if too much is unread."""
+        self._wake()
         if len(self._messages) > MAX_UNREAD_MESSAGES and not self._paused:
             self._paused = True
             self._process.pause_reading()
 
+    def _wake(self, *, arrived: bool = True) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(arrived)
+
     def close(self, error: GatewayError) -> None:
         """No more messages come; after the last one the reader gets `error`."""
         self._lost = error
-        self.wake()
+        self._wake()
 
     def abandon(self, error: GatewayError) -> None:
         """Give the reader `error` now, whatever is unread."""
         self._abandoned = error
-        self.wake()
+        self._wake()
 
     async def batch(self, within_seconds: float, awaited: str) -> list[Message]:
         """All messages that are unread; waits for the first one.
@@ -137,7 +135,7 @@ class Inbox:
             # By hand, since `asyncio.timeout` would cost each delta more.
             loop = asyncio.get_running_loop()
             self._reader = loop.create_future()
-            late = partial(self.wake, arrived=False)
+            late = partial(self._wake, arrived=False)
             timer = loop.call_later(within_seconds, late)
             try:
                 if not await self._reader:
@@ -222,7 +220,7 @@ class Channel:
                 self._on_request(message)
             else:
                 self._on_message(message)
-        self.inbox.wake()
+        self.inbox.delivered()
 
     def lost(self, error: GatewayError) -> None:
         """The process is gone (see `process.Listener`)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from .. import metrics
 from ..errors import InvalidRequest, SessionBusy, quoted
 from . import locations
 from .models import ModelCatalog
@@ -35,11 +36,14 @@ class Lease:
     position:
         Set by the borrower when the turn has ended well: the digest of the conversation
         that the session then holds. By it the next turn finds the session.
+    stop_wanted:
+        Whether the turn was stopped before the session was found.
     """
 
     session: Session
     turns_held: int = 0
     position: bytes | None = None
+    stop_wanted: bool = False
 
 
 class LendingSettings(PoolSettings, Protocol):
@@ -111,6 +115,10 @@ class Lender:
             self._fresh(conversation.setup) if disposable else self._find(conversation)
         )
         async with self._returned(await finding) as lease:
+            if self._pool.closing:
+                raise ShuttingDown
+            if lease.stop_wanted:
+                await lease.session.stop()
             setup, limit = conversation.setup, conversation.max_output_tokens
             await self._warmup.prepare(lease.session, setup, limit)
             await lease.session.seed(conversation.history[lease.turns_held :])
@@ -158,17 +166,17 @@ class Lender:
 
     async def release(self, session_id: str) -> bool:
         """End the session's idle process; returns whether there was one."""
-        session = self._pool.idle.take_named(session_id)
+        session = self._pool.claim_named(session_id)
         if session is not None:
             await self._pool.retire(session)
         return session is not None
 
     async def release_directory(self, directory: str) -> None:
         """End all idle processes that run in `directory`."""
-        for session in self._pool.idle.take_where(
+        found = self._pool.idle.take_where(
             lambda session: session.launch.profile.directory == directory
-        ):
-            await self._pool.retire(session)
+        )
+        await asyncio.gather(*map(self._pool.retire, found))
 
     def is_busy_in(self, directory: str) -> bool:
         """Whether a turn runs or waits in `directory`."""
@@ -178,91 +186,89 @@ class Lender:
 
     async def _find(self, conversation: Conversation) -> Lease:
         """A session for `conversation`, with the lock of its id."""
-        live, turns_held = await self._take_live(conversation)
         session_id = conversation.session_id
-        if live is not None:
-            session_id = live.launch.session_id
-        elif not session_id:
+        if session_id:
+            await self._lock(session_id)
+            return await self._prepared(session_id, self._named(conversation))
+        found = self._pool.claim_idle(conversation.held_by(), self._can_go_on)
+        if found is None:
             return await self._fresh(conversation.setup, recorded=True)
+        index, live = found
+        session_id = live.launch.session_id
+        self._locks.lock(session_id)
+        continued = self._continued(conversation, live, turns_held=index + 1)
+        return await self._prepared(session_id, continued)
+
+    async def _lock(self, session_id: str) -> None:
+        try:
+            await self._locks.acquire(session_id, self._settings.session_wait_seconds)
+        except TimeoutError:
+            raise SessionBusy(session_id) from None
+
+    async def _prepared(self, session_id: str, finding: Awaitable[Lease]) -> Lease:
+        """The lease that `finding` finds; `interrupt` can stop it meanwhile."""
         self._preparing[session_id] = False
         try:
-            lease = await self._up_to_date(conversation, live, turns_held, session_id)
+            lease = await finding
         except BaseException:
             self._locks.release(session_id)
             raise
         finally:
-            stopped = self._preparing.pop(session_id, False)
-        if stopped:
-            await lease.session.stop()
+            stop_wanted = self._preparing.pop(session_id, False)
+        lease.stop_wanted = stop_wanted
         return lease
-
-    async def _take_live(
-        self, conversation: Conversation
-    ) -> tuple[Session | None, int]:
-        """The session that the conversation left idle, and how much of it that holds.
-
-        The lock of its id is taken. If the conversation names a session, that is done
-        also if none is idle.
-        """
-        idle, session_id = self._pool.idle, conversation.session_id
-        if session_id:
-            try:
-                await self._locks.acquire(
-                    session_id, self._settings.session_wait_seconds
-                )
-            except TimeoutError:
-                raise SessionBusy(session_id) from None
-            return idle.take_named(session_id), len(conversation.history)
-        found = idle.take(conversation.held_by(), self._can_go_on)
-        if found is None:
-            return None, 0
-        index, session = found
-        self._locks.lock(session.launch.session_id)
-        return session, index + 1
 
     def _can_go_on(self, session: Session) -> bool:
         session_id = session.launch.session_id
         # Without a transcript there is no way back to what was asked.
-        astray = session.had_unasked_turn and not session_id
-        return not astray and self._locks.is_free(session_id)
+        lost = session.had_unasked_turn and not session_id
+        return not lost and self._locks.is_free(session_id)
 
-    async def _up_to_date(
-        self,
-        conversation: Conversation,
-        live: Session | None,
-        turns_held: int,
-        session_id: str,
-    ) -> Lease:
-        """`live` if it serves the conversation, else one that reads the transcript.
-
-        If there is no transcript to read, a fresh one that holds nothing.
-        """
-        if live is not None:
-            try:
-                if await self._serves(live, conversation):
-                    self._pool.take(live)
-                    return Lease(live, turns_held)
-                await self._pool.retire(live)
-            except BaseException:
-                self._pool.dismiss(live)
-                raise
-        if not session_id:
-            return await self._fresh(conversation.setup)
+    async def _named(self, conversation: Conversation) -> Lease:
+        """The session that the conversation names, live or from its transcript."""
+        setup, session_id = conversation.setup, conversation.session_id
+        everything = len(conversation.history)
+        live = self._pool.claim_named(session_id)
+        if live is not None and await self._is_kept(live, conversation):
+            return Lease(live, everything)
         # A process that is still ending may still write.
         for session in self._pool.sessions(session_id):
             await self._pool.close(session)
-        if conversation.session_id and conversation.results:
+        if conversation.results:
             raise _not_awaited()
-        last = await self._last_message(conversation.setup, session_id)
-        if conversation.session_id:
-            if last is None and conversation.begun:
-                raise _transcript_gone(session_id)
-        elif last is None:
-            lease = await self._fresh(conversation.setup, recorded=True)
-            self._locks.release(session_id)
-            return lease
-        session = await self._resume(conversation.setup, session_id, last)
-        return Lease(session, turns_held)
+        last = await self._last_message(setup, session_id)
+        if last is None and conversation.begun:
+            raise _transcript_gone(session_id)
+        return Lease(await self._resume(setup, session_id, last), everything)
+
+    async def _continued(
+        self, conversation: Conversation, live: Session, turns_held: int
+    ) -> Lease:
+        """`live` if it serves the conversation, or one that reads its transcript.
+
+        If there is no transcript, a fresh one that holds nothing.
+        """
+        if await self._is_kept(live, conversation):
+            return Lease(live, turns_held)
+        setup, session_id = conversation.setup, live.launch.session_id
+        last = await self._last_message(setup, session_id) if session_id else None
+        if last is not None:
+            return Lease(await self._resume(setup, session_id, last), turns_held)
+        lease = await self._fresh(setup, recorded=True)
+        self._locks.release(session_id)
+        return lease
+
+    async def _is_kept(self, live: Session, conversation: Conversation) -> bool:
+        """Whether `live` serves the conversation; if not, it is ended."""
+        try:
+            if await self._serves(live, conversation):
+                metrics.SESSIONS.labels("live").inc()
+                return True
+            await self._pool.retire(live)
+        except BaseException:
+            self._pool.dismiss(live)
+            raise
+        return False
 
     async def _serves(self, session: Session, conversation: Conversation) -> bool:
         awaited = session.calls.awaited

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 from .. import metrics
-from ..errors import GatewayError, ProtocolError
+from ..errors import CLIExited, GatewayError, ProtocolError
 from . import protocol
 from .calls import ClientCalls
 from .channel import Channel
@@ -57,7 +57,7 @@ class Session:
     calls : ClientCalls
         The calls of the client's functions.
     stopped : bool
-        Whether `stop` or `interrupt` was called.
+        Whether `stop` or `wind_down` was called.
     has_unseen_words : bool
         Whether something was said in it that its client does not know of.
     had_unasked_turn : bool
@@ -95,7 +95,8 @@ class Session:
         self._known_messages: set[str] = set()
         self._meter = UsageMeter()
         self._account_to: AccountTo | None = None
-        self._lost_by: GatewayError | None = None
+        self._asked_of = ""
+        self._unusable: GatewayError | None = None
         # When the turn that runs was asked, and the one that nobody asked for began.
         self._asked_at: float | None = None
         self._unasked_since: float | None = None
@@ -130,7 +131,8 @@ class Session:
         self._known_messages.add(message_id)
 
     def abandon(self, error: GatewayError) -> None:
-        """End the running turn with `error` for its reader."""
+        """End the running turn with `error` for its reader; no other can be asked."""
+        self._unusable = self._unusable or error
         self._channel.abandon(error)
 
     async def started(self) -> None:
@@ -241,13 +243,14 @@ class Session:
         *,
         stall_timeout_seconds: float,
         turn_timeout_seconds: float,
+        asked_of: str = "",
         account_to: AccountTo | None = None,
         unseen: bool = False,
     ) -> AsyncIterator[list[Message]]:
         """Send a user turn; yield what comes, in batches, up to the `Result`.
 
         If the session is parked, `content` are the results of its calls, and the turn
-        goes on. A turn that the caller leaves before its end goes on: `interrupt` it.
+        goes on. A turn that the caller leaves before its end goes on: see `wind_down`.
         After `stop` nothing is asked any more, and the `Result` says that the turn was
         aborted. The cost in the `Result` is that of the turn; the CLI gives that of the
         process so far. Its usage is None after calls, since the CLI's includes what
@@ -255,14 +258,17 @@ class Session:
 
         Parameters
         ----------
+        asked_of:
+            The model that the client named, for the account of the turn.
         account_to:
             Called with what this turn took, and what later ones took that nobody asks
             for.
         unseen:
             Whether `content` has words that the client does not know of.
         """
-        self._account_to = account_to
+        self._account_to, self._asked_of = account_to, asked_of
         self.has_unseen_words |= unseen
+        self._check_usable()
         if self.stopped:
             yield [protocol.Result(is_error=True, terminal_reason="aborted_unasked")]
             return
@@ -288,16 +294,19 @@ class Session:
         if self._asked_at is not None:
             await self.control("interrupt")
 
-    def wait_for_results(self, message_id: str, calls: Collection[str]) -> None:
+    def wait_for_results(self, message_id: str, calls: Collection[str]) -> bool:
         """Park the turn after the model's message `message_id` with these `calls`.
 
-        The next `ask` brings their results.
+        The next `ask` brings their results. Returns whether that is possible: it is not
+        if the turn has ended.
         """
-        if self.state is not SessionState.ENDING:
-            self._enter(SessionState.PARKED)
+        if self.state is not SessionState.ASKING:
+            return False
+        self._enter(SessionState.PARKED)
         self.calls.wait_for(message_id, calls)
+        return True
 
-    async def interrupt(self) -> None:
+    async def wind_down(self) -> None:
         """Stop the running turn, if any, and wait until it has stopped.
 
         Nothing can be asked afterwards.
@@ -307,8 +316,7 @@ class Session:
         self.calls.forget()
         if self._asked_at is not None:
             await self.control("interrupt")
-            result, _ = await self._channel.result("end of the turn")
-            self._account(result, "interrupted")
+            await self._channel.result("end of the turn")
         elif self._unasked_since is not None:
             await self.control("interrupt")
 
@@ -317,9 +325,15 @@ class Session:
         return await self._channel.control.send(subtype, **fields)
 
     def _enter(self, state: SessionState) -> None:
-        if self._lost_by is not None and state is not SessionState.ENDING:
-            raise self._lost_by
+        if state is not SessionState.ENDING:
+            self._check_usable()
         self.state = self.state.to(state)
+
+    def _check_usable(self) -> None:
+        if self._unusable is not None:
+            raise self._unusable
+        if self.state is SessionState.ENDING:
+            raise CLIExited(self.process.returncode, self.process.stderr)
 
     async def _send_or_go_on(self, content: list[Json]) -> None:
         goes_on = self.state is SessionState.PARKED
@@ -341,7 +355,6 @@ class Session:
         for position, message in enumerate(batch, start=1):
             if isinstance(message, protocol.Result):
                 message.usage = None if self.calls.count else message.usage
-                self._account(message, outcome_of(message))
                 if self.state is SessionState.ASKING:
                     self._enter(SessionState.READY)
                 # What the CLI says after it is not of this turn.
@@ -350,9 +363,8 @@ class Session:
         return batch, False
 
     def _lost(self, error: GatewayError) -> None:
-        self._lost_by = error
-        # With a result unread the turn has ended, and its reader accounts for it.
-        if self._asked_at is not None and not self._channel.inbox.has_result:
+        self._unusable = error
+        if self._asked_at is not None:
             self._account(protocol.Result(), "lost")
         self._enter(SessionState.ENDING)
         self._on_lost(self)
@@ -366,6 +378,9 @@ class Session:
             return
         belongs = self._question.place(message)
         if belongs is Belongs.TO_ANSWER:
+            # Here and not where it is read, since its reader may have left.
+            if isinstance(message, protocol.Result) and self._asked_at is not None:
+                self._account(message, outcome_of(message))
             self._channel.inbox.put(message)
         elif belongs is Belongs.TO_OTHER_TURN:
             self._note_unasked(message)
@@ -402,7 +417,7 @@ class Session:
             result,
             taken,
             session_id=self.launch.session_id,
-            asked_of=(self.setup.model if self.setup else None) or "",
+            asked_of=self._asked_of,
             outcome=outcome,
             started_at=started_at or time.time(),
         )

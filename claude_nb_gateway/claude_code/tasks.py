@@ -37,6 +37,11 @@ class BackgroundTasks:
             task.add_done_callback(self._log_failure)
         return task
 
+    async def wait_for_current(self) -> None:
+        """Wait until the tasks that run now have ended."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def wait(self) -> None:
         """Wait until all tasks have ended, also those that are started meanwhile."""
         while self._tasks:

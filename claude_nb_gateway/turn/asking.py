@@ -187,8 +187,9 @@ class _Follower:
                     "without `session_id`.",
                     status=None,
                 )
-        elif not progress.has_unparsed_calls:
-            session.wait_for_results(progress.message_id, progress.calls)
+        elif not progress.has_unparsed_calls and session.wait_for_results(
+            progress.message_id, progress.calls
+        ):
             self._lease.position = progress.position_waiting
 
 
@@ -206,6 +207,7 @@ class _Rules:
         self._manager = manager
         self._session = session
         self._question = conversation.question
+        self._model = conversation.setup.model or ""
         self._account_to = account_to
         tools = frozenset(name_for_cli(tool.name) for tool in conversation.setup.tools)
         rule = conversation.rule
@@ -238,6 +240,7 @@ class _Rules:
             content,
             stall_timeout_seconds=self._manager.stall_timeout_seconds,
             turn_timeout_seconds=self._manager.turn_timeout_seconds,
+            asked_of=self._model,
             account_to=self._account_to,
             unseen=unseen,
         )

@@ -116,7 +116,7 @@ def read(
     if turns[-1].role == "assistant":
         turns.append(Turn("user", [text_block(GO_ON)]))
     conversation = Conversation(
-        _opening(model, effort, system, tools, answer),
+        _setup(model, effort, system, tools, answer),
         history=tuple(turns[:-1]),
         question=turns[-1].content,
         max_output_tokens=max_output_tokens,
@@ -147,7 +147,7 @@ def checked_limit(limit: int | None, field: str) -> int | None:
     return limit
 
 
-def _opening(
+def _setup(
     model: str | None,
     effort: str | None,
     system: Sequence[str],

@@ -62,7 +62,7 @@ class UsageRecorder(LoggingConfigurable):
         """
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self._tasks.wait()
+                await self._tasks.wait_for_current()
                 await self.store.flush()
 
     async def close(self) -> None:

@@ -56,7 +56,7 @@ async def test_reader_waits_for_a_message(inbox):
     reading = asyncio.create_task(inbox.batch(5, "output"))
     await asyncio.wait([reading], timeout=0)
     inbox.put(System("a"))
-    inbox.wake()
+    inbox.delivered()
     assert [message.subtype for message in await reading] == ["a"]
 
 
@@ -68,7 +68,6 @@ async def test_silence_is_an_error_that_says_what_was_awaited(inbox):
 async def test_last_messages_are_read_before_the_end(inbox):
     inbox.put(Result())
     inbox.close(CLIExited(1, ""))
-    assert inbox.has_result
     assert len(await inbox.batch(5, "output")) == 1
     with pytest.raises(CLIExited):
         await inbox.batch(5, "output")
@@ -84,7 +83,7 @@ async def test_reader_of_an_abandoned_turn_gets_the_error_at_once(inbox):
 async def test_pipe_is_left_to_fill_until_the_reader_has_read(inbox, pipes):
     for _ in range(MAX_UNREAD_MESSAGES + 1):
         inbox.put(System("a"))
-    inbox.wake()
+    inbox.delivered()
     assert not pipes.reading
     await inbox.batch(5, "output")
     assert pipes.reading

@@ -7,15 +7,19 @@ import os
 import signal
 import sys
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from claude_nb_gateway.claude_code.models import ModelCatalog
 from claude_nb_gateway.claude_code.pool.warmup import Warmup
 from claude_nb_gateway.claude_code.turns import Conversation, Setup
-from claude_nb_gateway.errors import ProtocolError
+from claude_nb_gateway.demo.model import Reply
+from claude_nb_gateway.errors import ProtocolError, ShuttingDown, UpstreamError
+from claude_nb_gateway.turn.asking import answer
+from claude_nb_gateway.turn.events import Text
 
-from ..conftest import events_of, spares, text_of, until
+from ..conftest import events_of, spares, step, text_of, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cli_environment")]
 
@@ -125,3 +129,50 @@ async def test_interrupt_is_not_lost_while_the_turn_waits_for_a_process(make, mo
 
 async def test_interrupt_says_that_there_is_nothing_to_stop(make):
     assert not await make().interrupt(str(uuid.uuid4()))
+
+
+async def test_turn_that_a_shutdown_cuts_is_accounted_for(make, model):
+    model.script(Reply(["a"], hang="after"))
+    manager, accounts = make(), []
+    with pytest.raises(ShuttingDown):
+        async for batch in answer(manager, asked("A"), account_to=accounts.append):
+            if any(isinstance(event, Text) for event in batch):
+                shutdown = asyncio.create_task(manager.shutdown())
+    await shutdown
+    assert [account.outcome for account in accounts] == ["interrupted"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("steps", range(8))
+async def test_shutdown_is_never_an_empty_answer(make, model, steps):
+    manager, session_id = make(), str(uuid.uuid4())
+    await run(manager, asked("A", session_id))
+    turn = asyncio.create_task(run(manager, asked("A", session_id)))
+    for _ in range(steps):
+        await step()
+    await manager.shutdown()
+    with pytest.raises(ShuttingDown):
+        await turn
+
+
+async def test_calls_of_a_turn_that_has_ended_are_not_waited_for(make, model):
+    async with make().acquire(asked("A")) as lease:
+        turn = lease.session.ask(
+            asked("A").question, stall_timeout_seconds=30, turn_timeout_seconds=30
+        )
+        async for _ in turn:
+            pass
+        assert not lease.session.wait_for_results("msg", ["call"])
+        assert lease.session.at_rest
+
+
+async def test_failed_turn_counts_for_the_model_that_was_asked(make, model):
+    manager, accounts = make(spare_processes=2), []
+    await run(manager, asked("A"))
+    await spares(manager, 2)
+    model.responder = lambda request: Reply(status=400)
+    other = replace(asked("A"), setup=replace(asked("A").setup, model="haiku"))
+    with pytest.raises(UpstreamError):
+        await events_of(manager, other, account_to=accounts.append)
+    (account,) = accounts
+    assert (account.model, account.outcome) == ("haiku", "failed")

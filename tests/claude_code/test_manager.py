@@ -109,14 +109,23 @@ async def test_nothing_reaches_the_api_that_no_client_asked_for(make, model):
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"model": "haiku"}, {"effort": "low"}, {"principal": "someone else"}],
+    ("before", "options"),
+    [
+        ({}, {}),
+        ({}, {"model": "haiku"}),
+        ({}, {"effort": "low"}),
+        ({}, {"principal": "someone else"}),
+        ({"effort": "low"}, {}),
+        ({"model": "haiku", "effort": "low"}, {"model": None}),
+    ],
 )
-async def test_session_that_has_rehearsed_asks_like_a_fresh_one(make, model, options):
+async def test_session_that_has_rehearsed_asks_like_a_fresh_one(
+    make, model, before, options
+):
     asked = question("one", system=("Be brief.",), **options)
     without_spares, manager = make(), make(spare_processes=2)
     await run(without_spares, asked)
-    await run(manager, question("other", system=("Be brief.",)))
+    await run(manager, question("other", system=("Be brief.",), **before))
     (prepared,) = [spare for spare in await spares(manager, 2) if spare.setup]
     await run(manager, asked)
     assert prepared.pid in pids(manager, "idle")

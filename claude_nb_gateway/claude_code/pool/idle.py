@@ -64,8 +64,11 @@ class IdleSessions:
 
     def take_named(self, session_id: str) -> Session | None:
         """The session with the transcript `session_id`, at any position."""
-        found = self.take_where(lambda s: s.launch.session_id == session_id)
-        return found[0] if found else None
+        for waiting in self._waiting:
+            if waiting.session.launch.session_id == session_id:
+                self._remove(waiting)
+                return waiting.session
+        return None
 
     def take_where(self, wanted: Callable[[Session], bool]) -> list[Session]:
         """All sessions that `wanted` returns true for."""

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,13 +84,16 @@ class Launcher:
             guarded=bool(profile.directory),
         )
 
-    async def record(self, pids: Iterable[int]) -> None:
-        """Write down which processes run, for the server that comes after a crash."""
+    async def record(self, pids: Callable[[], list[int]]) -> None:
+        """Write down which processes run, for the server that comes after a crash.
+
+        `pids` is called when it is this record's turn to be written.
+        """
         async with self._recording:
             if self._ledger is None:
                 return
             try:
-                await asyncio.to_thread(self._ledger.write, list(pids))
+                await asyncio.to_thread(self._ledger.write, pids())
             except OSError as error:
                 self._ledger = None  # one warning is enough
                 self._log.warning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import psutil
@@ -142,18 +142,29 @@ class ProcessPool:
         if session is None:
             session = await self._wait_for_start(launch, setup)
             metrics.SESSIONS.labels("started").inc()
-        self._claimed.add(session)
         return session
 
-    def take(self, session: Session) -> None:
-        """Give an idle session, which was taken out of `idle`, to the caller."""
-        self._claimed.add(session)
-        metrics.SESSIONS.labels("live").inc()
+    def claim_idle(
+        self, digests: Sequence[bytes], accepts: Callable[[Session], bool]
+    ) -> tuple[int, Session] | None:
+        """The idle session at the last of `digests` (see `IdleSessions.take`)."""
+        found = self.idle.take(digests, accepts)
+        if found is not None:
+            self._claimed.add(found[1])
+        return found
+
+    def claim_named(self, session_id: str) -> Session | None:
+        """The idle session with this id, None if there is none."""
+        session = self.idle.take_named(session_id)
+        if session is not None:
+            self._claimed.add(session)
+        return session
 
     def _take_spare(self, setup: Setup | None) -> Session | None:
         self._refill.conversation_begins(self._settings.spare_idle_timeout_seconds)
         spare = self._spares.take(setup)
         if spare is not None:
+            self._claimed.add(spare)
             metrics.SESSIONS.labels("prepared" if spare.setup else "spare").inc()
         return spare
 
@@ -204,24 +215,30 @@ class ProcessPool:
         """End a session in the background; `then` is called when it has ended."""
         self._claimed.discard(session)
         self._ending.add(session)
-        self.tasks.start(self._retire_then(session, then))
+        self.tasks.start(self._end_then(session, then))
 
-    async def _retire_then(
+    async def _end_then(
         self, session: Session, then: Callable[[Session], None] | None
     ) -> None:
         try:
-            await self.retire(session)
+            await self._end(session)
         finally:
             if then is not None:
                 then(session)
 
     async def retire(self, session: Session) -> None:
-        """Interrupt what runs in a session, and end it with its process."""
+        """Interrupt what runs in a session, and end it with its process.
+
+        It goes on if the caller is cancelled.
+        """
         self._claimed.discard(session)
         self._ending.add(session)
+        await asyncio.shield(self.tasks.start(self._end(session), awaited=True))
+
+    async def _end(self, session: Session) -> None:
         try:
             async with asyncio.timeout(self._settings.close_grace_seconds):
-                await session.interrupt()
+                await session.wind_down()
         except (TimeoutError, GatewayError) as error:
             self.log.debug("closing without an interrupt: %r", error)
         await self.close(session)
@@ -245,7 +262,7 @@ class ProcessPool:
             session.abandon(ShuttingDown())  # an answer that is cut here is none
         self.idle.take_where(lambda session: True)  # which stops their timers
         for session in list(self._sessions):
-            self.tasks.start(self.retire(session))
+            self.dismiss(session)
         await self.tasks.wait()
         await asyncio.to_thread(self._launcher.clean_up)
 
@@ -333,6 +350,7 @@ class ProcessPool:
     def _hand_out(self, session: Session) -> None:
         """Give a session that nobody has to a request, to the spares, or end it."""
         if ticket := self.queue.take_next(session.launch, session):
+            self._claimed.add(session)
             ticket.session.set_result(session)
         elif (
             session.launch != PLAIN
@@ -346,6 +364,7 @@ class ProcessPool:
 
     async def _offer(self, session: Session) -> None:
         """Hand out a session whose request has given up."""
+        self._claimed.discard(session)
         # Nothing may have been sent to it yet, so it is not known to work.
         try:
             if session.launch == PLAIN:
@@ -385,4 +404,6 @@ class ProcessPool:
 
     async def _record(self) -> None:
         if not self.closing:
-            await self._launcher.record(s.process.pid for s in self._sessions)
+            await self._launcher.record(
+                lambda: [session.process.pid for session in self._sessions]
+            )
