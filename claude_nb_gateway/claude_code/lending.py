@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .. import metrics
-from ..errors import InvalidRequest, SessionBusy, quoted
+from ..errors import InvalidRequest, SessionBusy, ShuttingDown, quoted
 from . import locations
 from .models import ModelCatalog
 from .pool.locks import SessionLocks
