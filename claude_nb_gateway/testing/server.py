@@ -31,6 +31,9 @@ FOREIGN = ("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI", "PYTEST")
 READY = "OPENAI_BASE_URL="
 SOCKET_OPTION = "--ServerApp.sock="
 
+# Python looks here first; what is here is not to be had.
+ABSENT = str(Path(__file__).with_name("absent"))
+
 
 @dataclass
 class Gateway:
@@ -166,4 +169,5 @@ def hermetic_environment(directory: Path, model_url: str) -> dict[str, str]:
         **demo_environment(model_url, str(home)),
         **places,
         "JUPYTER_TOKEN": KEY,
+        "PYTHONPATH": os.pathsep.join(filter(None, [ABSENT, kept.get("PYTHONPATH")])),
     }
