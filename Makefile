@@ -45,8 +45,11 @@ demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
 	$(BIN)/jupyter lab $(AS_ROOT) --GatewayApp.demo=True --ServerApp.root_dir=build/demo \
 		--LabApp.default_url=/lab/tree/notebooks/01-tour.ipynb
 
+# Each process of the run would import the plugins of schemathesis and nbval, for seconds.
+test: export PYTEST_DISABLE_PLUGIN_AUTOLOAD = 1
+test: export PYTEST_PLUGINS = anyio.pytest_plugin,pytest_timeout,xdist.plugin
 test: $(VENV)/.dev ## all tests but the slow ones: real CLI, real server, stand-in model
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/soak
 
 test-soak: $(VENV)/.dev ## the slow ones: killed servers, thousands of requests
 	$(BIN)/python -m pytest -m soak -n 2 --dist loadfile --ignore tests/soak
