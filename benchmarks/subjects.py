@@ -298,9 +298,11 @@ def running_model() -> Iterator[str]:
 @contextlib.contextmanager
 def running_ours(model_url: str, *options: str) -> Iterator[Server]:
     """This gateway, as an extension of a Jupyter server with its default settings."""
+    # Tests leave out a library, so that servers start faster; users do not.
+    whole = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     with (
         tempfile.TemporaryDirectory() as directory,
-        running_gateway(Path(directory), model_url, *options) as gateway,
+        running_gateway(Path(directory), model_url, *options, env=whole) as gateway,
     ):
         yield Server(gateway.base_url, gateway.process.pid)
 
