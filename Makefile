@@ -45,7 +45,7 @@ demo: $(VENV)/.lab ## JupyterLab with canned answers: no login needed
 	$(BIN)/jupyter lab $(AS_ROOT) --GatewayApp.demo=True --ServerApp.root_dir=build/demo \
 		--LabApp.default_url=/lab/tree/notebooks/01-tour.ipynb
 
-# Each process of the run would import the plugins of schemathesis and nbval, for seconds.
+# Without this each process imports the plugins of schemathesis and nbval, for seconds.
 test: export PYTEST_DISABLE_PLUGIN_AUTOLOAD = 1
 test: export PYTEST_PLUGINS = anyio.pytest_plugin,pytest_timeout,xdist.plugin
 test: $(VENV)/.dev ## all tests but the slow ones: real CLI, real server, stand-in model

@@ -298,7 +298,7 @@ def running_model() -> Iterator[str]:
 @contextlib.contextmanager
 def running_ours(model_url: str, *options: str) -> Iterator[Server]:
     """This gateway, as an extension of a Jupyter server with its default settings."""
-    # Tests leave out a library, so that servers start faster; users do not.
+    # Tests hide a library, so that servers start faster. Users have it.
     whole = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     with (
         tempfile.TemporaryDirectory() as directory,

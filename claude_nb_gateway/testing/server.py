@@ -31,7 +31,7 @@ FOREIGN = ("JUPYTER", "JPY", "ANTHROPIC", "CLAUDE", "OPENAI", "PYTEST")
 READY = "OPENAI_BASE_URL="
 SOCKET_OPTION = "--ServerApp.sock="
 
-# Python looks here first; what is here is not to be had.
+# Python looks here first. A module here hides the library of the same name.
 ABSENT = str(Path(__file__).with_name("absent"))
 
 

@@ -1,7 +1,7 @@
-"""In the place of a library that takes two seconds of processor time to import.
+"""Hides the library of this name, whose import takes two seconds of processor time.
 
-Of all that a server does, only checks of the JSON schema format `iri` use it, and
-jsonschema leaves them out when it is not there.
+A server uses it only to check the JSON schema format `iri`. If the library is missing,
+jsonschema leaves that check out.
 """
 
-raise ImportError("left out, so that servers under test start fast")
+raise ImportError("hidden, so that servers under test start fast")
