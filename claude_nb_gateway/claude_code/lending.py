@@ -111,10 +111,11 @@ class Lender:
         GatewayError
             Also others, if the session cannot be set up.
         """
-        finding = (
-            self._fresh(conversation.setup) if disposable else self._find(conversation)
-        )
-        async with self._returned(await finding) as lease:
+        if disposable:
+            found = await self._fresh(conversation.setup)
+        else:
+            found = await self._find(conversation)
+        async with self._returned(found) as lease:
             if self._pool.closing:
                 raise ShuttingDown
             if lease.stop_wanted:
@@ -229,7 +230,7 @@ class Lender:
         setup, session_id = conversation.setup, conversation.session_id
         everything = len(conversation.history)
         live = self._pool.claim_named(session_id)
-        if live is not None and await self._is_kept(live, conversation):
+        if live is not None and await self._keep_or_end(live, conversation):
             return Lease(live, everything)
         # A process that is still ending may still write.
         for session in self._pool.sessions(session_id):
@@ -248,7 +249,7 @@ class Lender:
 
         If there is no transcript, a fresh one that holds nothing.
         """
-        if await self._is_kept(live, conversation):
+        if await self._keep_or_end(live, conversation):
             return Lease(live, turns_held)
         setup, session_id = conversation.setup, live.launch.session_id
         last = await self._last_message(setup, session_id) if session_id else None
@@ -258,8 +259,8 @@ class Lender:
         self._locks.release(session_id)
         return lease
 
-    async def _is_kept(self, live: Session, conversation: Conversation) -> bool:
-        """Whether `live` serves the conversation; if not, it is ended."""
+    async def _keep_or_end(self, live: Session, conversation: Conversation) -> bool:
+        """End `live` unless it serves the conversation; returns whether it does."""
         try:
             if await self._serves(live, conversation):
                 metrics.SESSIONS.labels("live").inc()
