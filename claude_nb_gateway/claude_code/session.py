@@ -251,18 +251,16 @@ class Session:
 
         If the session is parked, `content` are the results of its calls, and the turn
         goes on. A turn that the caller leaves before its end goes on: see `wind_down`.
-        After `stop` nothing is asked any more, and the `Result` says that the turn was
-        aborted. The cost in the `Result` is that of the turn; the CLI gives that of the
-        process so far. Its usage is None after calls, since the CLI's includes what
-        came before them. Raises what `Inbox.turn_batch` raises.
+        After `stop` nothing is asked, and the `Result` says that the turn was aborted.
+        The cost in the `Result` is that of the turn; the usage is None after calls,
+        since the CLI's includes earlier ones. Raises what `Inbox.turn_batch` raises.
 
         Parameters
         ----------
         asked_of:
             The model that the client named, for the account of the turn.
         account_to:
-            Called with what this turn took, and what later ones took that nobody asks
-            for.
+            Called with what this turn took, and with later ones of the CLI's own.
         unseen:
             Whether `content` has words that the client does not know of.
         """
