@@ -41,7 +41,8 @@ QUEUE_WAIT_SECONDS = Histogram(
 )
 TURNS = Counter(
     "claude_gateway_turns",
-    "Turns run by outcome: completed, interrupted, failed, lost (with the process)",
+    "Turns run by outcome: completed, interrupted, failed, lost (with the process), "
+    "unasked (begun by the CLI itself)",
     ["outcome"],
 )
 TOKENS = Counter(

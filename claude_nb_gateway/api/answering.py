@@ -1,7 +1,7 @@
 """What all APIs that answer a conversation share, for streamed and whole answers.
 
-Each API reads its request to a `Reading`, and a `Writer` of its own turns the events of
-the turn into its objects.
+Each API reads its request into a `Reading`. Its own `Writer` makes objects from the
+events of the turn.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class ClientCalls:
         self.awaited = frozenset()
 
     def refuse(self, calls: Iterable[str], reason: str) -> None:
-        """Answer calls that the client does not get with `reason`."""
+        """Answer with `reason` the calls that the client does not get."""
         content = [{"type": "text", "text": reason}]
         self._results.update({call: {"content": content} for call in calls})
         self._send_results()

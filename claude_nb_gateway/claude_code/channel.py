@@ -91,7 +91,7 @@ class Inbox:
         return len(self._messages)
 
     def put(self, message: Message) -> None:
-        """Add a message. After those that came together `delivered` must be called."""
+        """Add a message. Call `delivered` after the last one of a batch."""
         self._messages.append(message)
 
     def put_back(self, messages: Iterable[Message]) -> None:
@@ -99,7 +99,7 @@ class Inbox:
         self._messages[:0] = messages
 
     def delivered(self) -> None:
-        """Let the reader look, and the pipe fill if too much is unread."""
+        """Wake the reader. If too much is unread, stop reading the pipe."""
         self._wake()
         if len(self._messages) > MAX_UNREAD_MESSAGES and not self._paused:
             self._paused = True
@@ -237,7 +237,7 @@ class Channel:
     async def started(self) -> None:
         """Wait until the process has started, which shows when it first answers.
 
-        Returns also when the process is gone, or was sent nothing for the maximum time.
+        Returns also if the process is gone, or if nothing comes in the maximum time.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_seconds):
@@ -268,6 +268,6 @@ class Channel:
             batch = await self.inbox.batch(max(deadline - loop.time(), 0), awaited)
             for position, message in enumerate(batch):
                 if isinstance(message, protocol.Result):
-                    # Later ones were dropped before: they are of no turn.
+                    # Messages after it belong to no turn, and are dropped.
                     return message, [*before, *batch[:position]]
             before += batch

@@ -25,7 +25,7 @@ from .turns import Conversation, Setup
 
 @dataclass
 class Lease:
-    """A session lent for one turn.
+    """A session that a caller has for one turn.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class Lease:
     turns_held:
         Number of turns of the conversation's history that it has already.
     position:
-        Set by the borrower when the turn has ended well: the digest of the conversation
-        that the session then holds. By it the next turn finds the session.
+        Set by the caller if the session can be asked again: the digest of the
+        conversation that it then holds. By it the next turn finds the session.
     stop_wanted:
         Whether the turn was stopped before the session was found.
     """
@@ -81,7 +81,7 @@ class Lender:
         self._models = models
         self._warmup = warmup
         self._locks = SessionLocks(settings.max_queue_length)
-        # The sessions that a turn will be asked in, and whether it was stopped.
+        # The sessions that are being found for a turn, and whether that was stopped.
         self._preparing: dict[str, bool] = {}
 
     @contextlib.asynccontextmanager
@@ -161,6 +161,7 @@ class Lender:
         self._locks.lock(session_id)
         try:
             await self.release(session_id)
+            await self._all_ended(session_id)
             yield
         finally:
             self._locks.release(session_id)
@@ -190,7 +191,7 @@ class Lender:
         session_id = conversation.session_id
         if session_id:
             await self._lock(session_id)
-            return await self._prepared(session_id, self._named(conversation))
+            return await self._found_by(self._named(conversation), session_id)
         found = self._pool.claim_idle(conversation.held_by(), self._can_go_on)
         if found is None:
             return await self._fresh(conversation.setup, recorded=True)
@@ -198,7 +199,7 @@ class Lender:
         session_id = live.launch.session_id
         self._locks.lock(session_id)
         continued = self._continued(conversation, live, turns_held=index + 1)
-        return await self._prepared(session_id, continued)
+        return await self._found_by(continued, session_id)
 
     async def _lock(self, session_id: str) -> None:
         try:
@@ -206,8 +207,11 @@ class Lender:
         except TimeoutError:
             raise SessionBusy(session_id) from None
 
-    async def _prepared(self, session_id: str, finding: Awaitable[Lease]) -> Lease:
-        """The lease that `finding` finds; `interrupt` can stop it meanwhile."""
+    async def _found_by(self, finding: Awaitable[Lease], session_id: str) -> Lease:
+        """The result of `finding`; meanwhile `interrupt` can stop the turn.
+
+        If that fails, the lock of the session is released.
+        """
         self._preparing[session_id] = False
         try:
             lease = await finding
@@ -222,8 +226,8 @@ class Lender:
     def _can_go_on(self, session: Session) -> bool:
         session_id = session.launch.session_id
         # Without a transcript there is no way back to what was asked.
-        lost = session.had_unasked_turn and not session_id
-        return not lost and self._locks.is_free(session_id)
+        astray = session.had_unasked_turn and not session_id
+        return not astray and self._locks.is_free(session_id)
 
     async def _named(self, conversation: Conversation) -> Lease:
         """The session that the conversation names, live or from its transcript."""
@@ -232,9 +236,7 @@ class Lender:
         live = self._pool.claim_named(session_id)
         if live is not None and await self._keep_or_end(live, conversation):
             return Lease(live, everything)
-        # A process that is still ending may still write.
-        for session in self._pool.sessions(session_id):
-            await self._pool.close(session)
+        await self._all_ended(session_id)
         if conversation.results:
             raise _not_awaited()
         last = await self._last_message(setup, session_id)
@@ -247,7 +249,8 @@ class Lender:
     ) -> Lease:
         """`live` if it serves the conversation, or one that reads its transcript.
 
-        If there is no transcript, a fresh one that holds nothing.
+        If there is no transcript, a fresh one that holds nothing: it has a lock of its
+        own, and that of `live` is released.
         """
         if await self._keep_or_end(live, conversation):
             return Lease(live, turns_held)
@@ -265,11 +268,16 @@ class Lender:
             if await self._serves(live, conversation):
                 metrics.SESSIONS.labels("live").inc()
                 return True
-            await self._pool.retire(live)
         except BaseException:
             self._pool.dismiss(live)
             raise
+        await self._pool.retire(live)
         return False
+
+    async def _all_ended(self, session_id: str) -> None:
+        """Wait for processes of the session that are ending: they may still write."""
+        for session in self._pool.sessions(session_id):
+            await self._pool.close(session)
 
     async def _serves(self, session: Session, conversation: Conversation) -> bool:
         awaited = session.calls.awaited
@@ -287,7 +295,7 @@ class Lender:
         if session.had_unasked_turn:
             return True
         if session.state is SessionState.PARKED or not session.launch.session_id:
-            return False  # in the middle of a turn it reads nothing else
+            return False  # there is no transcript, or the turn that waits needs none
         last = await self._last_message(session.launch, session.launch.session_id)
         return not session.knows(last or "")
 
@@ -334,7 +342,8 @@ class Lender:
         timeout = settings.session_idle_timeout_seconds
         if session.state is SessionState.PARKED:
             timeout = settings.tool_result_timeout_seconds
-        keep = session.at_rest and not self._pool.closing and timeout > 0
+        useful = session.launch.session_id or not session.had_unasked_turn
+        keep = session.at_rest and useful and not self._pool.closing and timeout > 0
         if lease.position is not None and keep:
             self._pool.keep(lease.position, session, timeout)
             self._locks.release(session.launch.session_id)

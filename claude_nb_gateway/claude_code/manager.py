@@ -30,7 +30,7 @@ PROCESS_BYTES = 200 * 2**20
 
 
 class CLIManager(LoggingConfigurable):
-    """Starts, lends and ends the Claude Code CLI processes, and limits their number."""
+    """Starts and ends the Claude Code CLI processes, and lends them to turns."""
 
     cli_path = Unicode(
         "",
@@ -127,8 +127,8 @@ class CLIManager(LoggingConfigurable):
     close_grace_seconds = Float(
         2.0,
         config=True,
-        help="""Time for a process to end after its input is closed, and again after
-        SIGTERM. Then comes SIGKILL.""",
+        help="""Time for a turn to stop when its process must end, for the process to
+        end after its input is closed, and again after SIGTERM. Then comes SIGKILL.""",
     )
     line_limit_bytes = Integer(
         64 * 2**20, config=True, help="Maximum length of a line from the CLI."
@@ -183,7 +183,7 @@ class CLIManager(LoggingConfigurable):
 
     @property
     def active_sessions(self) -> int:
-        """Number of sessions that are lent now."""
+        """Number of sessions that requests have."""
         return len(self._pool.claimed)
 
     @property

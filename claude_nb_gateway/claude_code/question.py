@@ -39,8 +39,8 @@ class Question:
         """A user turn with this id is sent now."""
         self._uuid, self._started = uuid, False
 
-    def starts_with(self, message: protocol.CommandLifecycle) -> bool:
-        """Whether the CLI starts with the question, as it says in `message`."""
+    def note_start(self, message: protocol.CommandLifecycle) -> bool:
+        """Note what the CLI starts with; returns whether that is the question."""
         self._announces = True
         if message.command_uuid != self._uuid or message.state != "started":
             return False

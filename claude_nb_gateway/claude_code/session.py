@@ -1,4 +1,4 @@
-"""One Claude Code session on one process: set it up, ask, follow, interrupt."""
+"""One Claude Code session on one process: set it up, ask, stop, end."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ class Session:
         self._known_messages: set[str] = set()
         self._meter = UsageMeter()
         self._account_to: AccountTo | None = None
-        self._asked_of = ""
+        self._asked_model = ""
         self._unusable: GatewayError | None = None
-        # When the turn that runs was asked, and the one that nobody asked for began.
+        # When the running turn was asked, and when the running unasked turn began.
         self._asked_at: float | None = None
         self._unasked_since: float | None = None
         self._channel.listen()
@@ -243,7 +243,7 @@ class Session:
         *,
         stall_timeout_seconds: float,
         turn_timeout_seconds: float,
-        asked_of: str = "",
+        asked_model: str = "",
         account_to: AccountTo | None = None,
         unseen: bool = False,
     ) -> AsyncIterator[list[Message]]:
@@ -253,18 +253,18 @@ class Session:
         goes on. A turn that the caller leaves before its end goes on: see `wind_down`.
         After `stop` nothing is asked, and the `Result` says that the turn was aborted.
         The cost in the `Result` is that of the turn; the usage is None after calls,
-        since the CLI's includes earlier ones. Raises what `Inbox.turn_batch` raises.
+        since the CLI's includes earlier ones. Raises GatewayError.
 
         Parameters
         ----------
-        asked_of:
+        asked_model:
             The model that the client named, for the account of the turn.
         account_to:
-            Called with what this turn took, and with later ones of the CLI's own.
+            Called with the account of this turn, and later of the CLI's own turns.
         unseen:
             Whether `content` has words that the client does not know of.
         """
-        self._account_to, self._asked_of = account_to, asked_of
+        self._account_to, self._asked_model = account_to, asked_model
         self.has_unseen_words |= unseen
         self._check_usable()
         if self.stopped:
@@ -298,14 +298,14 @@ class Session:
         The next `ask` brings their results. Returns whether that is possible: it is not
         if the turn has ended.
         """
-        if self.state is not SessionState.ASKING:
+        if self.state is not SessionState.ASKING or self._asked_at is None:
             return False
         self._enter(SessionState.PARKED)
         self.calls.wait_for(message_id, calls)
         return True
 
     async def wind_down(self) -> None:
-        """Stop the running turn, if any, and wait until it has stopped.
+        """Stop the running turn, if any; wait until it has stopped, if it was asked.
 
         Nothing can be asked afterwards.
         """
@@ -361,25 +361,33 @@ class Session:
         return batch, False
 
     def _lost(self, error: GatewayError) -> None:
-        self._unusable = error
+        self._unusable = self._unusable or error
         if self._asked_at is not None:
-            self._account(protocol.Result(), "lost")
+            self._account(protocol.Result(), "lost", self._asked_at)
+            self._asked_at = None
+        if self._unasked_since is not None:
+            self._account(protocol.Result(), "unasked", self._unasked_since)
+            self._unasked_since = None
         self._enter(SessionState.ENDING)
         self._on_lost(self)
 
     def _sort(self, message: Message) -> None:
-        """Keep `message` for the reader of the turn, if it belongs to the question."""
+        """Keep `message` for the reader of the turn, if it belongs to the question.
+
+        Also counts the turn at its end, and remembers which messages the CLI has.
+        """
         if isinstance(message, protocol.CommandLifecycle):
-            if self._question.starts_with(message) and self.stopped:
+            if self._question.note_start(message) and self.stopped:
                 # An interrupt that came before this took no effect.
                 self._channel.reply(protocol.control_request("stop", _INTERRUPT))
             return
         belongs = self._question.place(message)
         if belongs is Belongs.TO_ANSWER:
+            self._channel.inbox.put(message)
             # Here and not where it is read, since its reader may have left.
             if isinstance(message, protocol.Result) and self._asked_at is not None:
-                self._account(message, outcome_of(message))
-            self._channel.inbox.put(message)
+                self._account(message, outcome_of(message), self._asked_at)
+                self._asked_at = None
         elif belongs is Belongs.TO_OTHER_TURN:
             self._note_unasked(message)
         if self.launch.session_id and isinstance(
@@ -402,11 +410,9 @@ class Session:
             self._unasked_since = None
 
     def _account(
-        self, result: protocol.Result, outcome: str, started_at: float | None = None
+        self, result: protocol.Result, outcome: str, started_at: float
     ) -> None:
-        """Count what a turn took: the one that was asked if `started_at` is None."""
-        if started_at is None:
-            started_at, self._asked_at = self._asked_at, None
+        """Count what a turn took."""
         metrics.TURNS.labels(outcome).inc()
         taken = self._meter.taken(result)
         if self._account_to is None:
@@ -415,9 +421,9 @@ class Session:
             result,
             taken,
             session_id=self.launch.session_id,
-            asked_of=self._asked_of,
+            asked_model=self._asked_model,
             outcome=outcome,
-            started_at=started_at or time.time(),
+            started_at=started_at,
         )
         self._account_to(account)
 

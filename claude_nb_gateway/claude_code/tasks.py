@@ -33,8 +33,8 @@ class BackgroundTasks:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if not awaited:
-            task.add_done_callback(self._log_failure)
+        # A caller that is cancelled leaves the exception to be read here.
+        task.add_done_callback(_read_failure if awaited else self._log_failure)
         return task
 
     async def wait_for_current(self) -> None:
@@ -57,3 +57,8 @@ class BackgroundTasks:
     def _log_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("in the background: %s", error, exc_info=error)
+
+
+def _read_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()

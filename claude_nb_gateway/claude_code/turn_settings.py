@@ -14,12 +14,12 @@ Control = Callable[..., Awaitable[Json]]
 # the smallest budget. The CLI asks for it with models whose thinking is not adaptive.
 MIN_THINKING_TOKENS = 1_024
 
-# The CLI makes `max_tokens` of this variable; null removes the variable.
+# The CLI takes `max_tokens` from this variable; null removes the variable.
 MAX_OUTPUT_TOKENS = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 
 
 class TurnSettings:
-    """The settings that the CLI has now, after a start as `launch` says."""
+    """The current settings of the CLI; at first those of `launch`."""
 
     def __init__(self, launch: Launch) -> None:
         self._current = _settings(launch.model, launch.effort, None)

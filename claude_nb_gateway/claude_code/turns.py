@@ -239,19 +239,19 @@ class Conversation:
 
         They have the history up to some turn. If the question is the results of calls
         and nothing else, the session must wait for just these results, in a turn with
-        the same words (see `digest_waiting`).
+        the same instructions (see `digest_waiting`).
         """
         *before, _ = self.digests()
         if self.history and self.answers_calls:
-            before[-1] = digest_waiting(before[-1], self.passing_words)
+            before[-1] = digest_waiting(before[-1], self.hidden_instructions)
         return before
 
     @property
-    def passing_words(self) -> str:
-        """Words for the model about its answer that are no part of the conversation.
+    def hidden_instructions(self) -> str:
+        """Instructions about the answer that the client's history does not contain.
 
-        A turn that has other such words cannot take the results of this question. They
-        do not count if only the session knows what Claude has done there.
+        Results of calls go only to a session whose turn had the same instructions.
+        Empty if Claude has turns of its own.
         """
         if self.has_own_turns or self.answer_rule is None:
             return ""
@@ -283,12 +283,12 @@ def digest_after(digest: bytes, answer: Sequence[ContentBlock]) -> bytes:
     return after
 
 
-def digest_waiting(digest: bytes, passing_words: str = "") -> bytes:
+def digest_waiting(digest: bytes, hidden_instructions: str = "") -> bytes:
     """The position of a session that waits for the results of its calls at `digest`.
 
-    Its turn has the `passing_words` (see `Conversation`).
+    Its turn had these `hidden_instructions` (see `Conversation`).
     """
-    return _digest(digest, ("waiting", passing_words))
+    return _digest(digest, ("waiting", hidden_instructions))
 
 
 def _chain(digest: bytes, turns: Iterable[Turn]) -> Iterator[bytes]:

@@ -75,18 +75,18 @@ def account_of(
     taken: Mapping[str, ModelUsage],
     *,
     session_id: str,
-    asked_of: str,
+    asked_model: str,
     outcome: str,
     started_at: float,
 ) -> TurnAccount:
     """The account of the turn that ended with `result` just now.
 
-    `asked_of` is the model that the client named. It counts if none has answered.
+    `asked_model` is the model that the client named, used if no model answered.
     """
     ttft_ms = result.ttft_ms
     return TurnAccount(
         session_id=session_id,
-        model=max(taken, key=lambda m: taken[m].output_tokens, default=asked_of),
+        model=max(taken, key=lambda m: taken[m].output_tokens, default=asked_model),
         outcome=outcome,
         usage=protocol.total(taken.values()),
         started_at=started_at,

@@ -50,7 +50,8 @@ async def answer(
     streamed:
         Whether the client reads the answer while it is written (see `TurnReader`).
     account_to:
-        Called with what the turn took once it has ended, which may be later.
+        Called with what each turn took once it has ended, which may be later. There is
+        more than one if the model is asked again, or if the CLI begins one itself.
     mismatch:
         Checks values against a schema. Needed if a rule of the conversation has one.
 
@@ -240,7 +241,7 @@ class _Rules:
             content,
             stall_timeout_seconds=self._manager.stall_timeout_seconds,
             turn_timeout_seconds=self._manager.turn_timeout_seconds,
-            asked_of=self._model,
+            asked_model=self._model,
             account_to=self._account_to,
             unseen=unseen,
         )

@@ -40,7 +40,7 @@ def error_in(
 def tools_error(
     message: System | None, conversation: Conversation
 ) -> GatewayError | None:
-    """What is wrong with the tools that the CLI lists in `message`, if it does."""
+    """The error if the tools that `message` lists are wrong, else None."""
     if message is None or message.subtype != "init":
         return None
     listed = frozenset(message.tools or [])

@@ -74,7 +74,7 @@ class Progress:
     @property
     def position_waiting(self) -> bytes:
         """Where the conversation is while it waits for the results of these calls."""
-        return digest_waiting(self.position, self._conversation.passing_words)
+        return digest_waiting(self.position, self._conversation.hidden_instructions)
 
 
 def ends_in_calls(message: TurnMessage) -> bool:

@@ -171,7 +171,7 @@ async def test_idle_spares_are_culled(make):
 
 
 @pytest.mark.soak
-async def test_opening_that_was_refused_is_not_prepared(make, caplog):
+async def test_setup_that_was_refused_is_not_prepared(make, caplog):
     manager = make(spare_processes=2)
     with pytest.raises(ModelNotFound):
         await run(manager, question(model="gpt-none"))

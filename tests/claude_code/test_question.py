@@ -25,7 +25,7 @@ def question():
 
 
 def begin(question, uuid="mine"):
-    return question.starts_with(CommandLifecycle(uuid, "started"))
+    return question.note_start(CommandLifecycle(uuid, "started"))
 
 
 def test_messages_between_start_and_result_are_the_answer(question):
@@ -52,7 +52,7 @@ def test_result_of_another_turn_does_not_end_the_answer(question):
 
 
 def test_question_that_is_only_queued_has_not_started(question):
-    assert not question.starts_with(CommandLifecycle("mine", "queued"))
+    assert not question.note_start(CommandLifecycle("mine", "queued"))
     assert question.place(WORDS) is Belongs.TO_OTHER_TURN
 
 

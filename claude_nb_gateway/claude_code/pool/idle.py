@@ -46,7 +46,7 @@ class IdleSessions:
     def take(
         self, digests: Iterable[bytes], accepts: Callable[[Session], bool]
     ) -> tuple[int, Session] | None:
-        """The session at the last digest that any is at, and the digest's index.
+        """The session whose position comes last in `digests`, and its index there.
 
         Only sessions that `accepts` returns true for are taken.
         """

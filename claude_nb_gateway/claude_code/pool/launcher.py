@@ -22,7 +22,7 @@ from .ledger import Ledger
 
 
 class LaunchSettings(Protocol):
-    """What processes are started with; the traits of `CLIManager` say it all."""
+    """What processes are started with: see the traits of `CLIManager`."""
 
     @property
     def log(self) -> Any:
@@ -34,7 +34,7 @@ class LaunchSettings(Protocol):
 
     @property
     def private_paths(self) -> list[str]:
-        """What Claude's tools for files keep out of."""
+        """What Claude's file tools may not read or write."""
 
     @property
     def line_limit_bytes(self) -> int:

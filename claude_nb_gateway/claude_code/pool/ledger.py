@@ -59,7 +59,9 @@ def reap(directory: Path, log: logging.Logger, grace_seconds: float) -> None:
                 continue
             left = [p for entry in record["processes"] if (p := _running(entry))]
             for process in left:
-                log.warning("ending Claude CLI %s of a server gone", process.pid)
+                log.warning(
+                    "ending Claude CLI %s, left by a server that is gone", process.pid
+                )
             end_all(_with_descendants(left), grace_seconds)
             _remove_temporary(record["directory"])
             path.unlink(missing_ok=True)

@@ -147,7 +147,7 @@ class ProcessPool:
     def claim_idle(
         self, digests: Sequence[bytes], accepts: Callable[[Session], bool]
     ) -> tuple[int, Session] | None:
-        """The idle session at the last of `digests` (see `IdleSessions.take`)."""
+        """An idle session and the index of its digest (see `IdleSessions.take`)."""
         found = self.idle.take(digests, accepts)
         if found is not None:
             self._claimed.add(found[1])
@@ -226,14 +226,14 @@ class ProcessPool:
             if then is not None:
                 then(session)
 
-    async def retire(self, session: Session) -> None:
+    def retire(self, session: Session) -> asyncio.Future[None]:
         """Interrupt what runs in a session, and end it with its process.
 
-        It goes on if the caller is cancelled.
+        Await the result to wait for the end, which comes also if that is cancelled.
         """
         self._claimed.discard(session)
         self._ending.add(session)
-        await asyncio.shield(self.tasks.start(self._end(session), awaited=True))
+        return asyncio.shield(self.tasks.start(self._end(session), awaited=True))
 
     async def _end(self, session: Session) -> None:
         try:
@@ -259,9 +259,10 @@ class ProcessPool:
         self._refill.stop()
         self.queue.refuse_all(ShuttingDown())
         for session in self._claimed:
-            session.abandon(ShuttingDown())  # an answer that is cut here is none
+            # An incomplete answer must not look complete.
+            session.abandon(ShuttingDown())
         self.idle.take_where(lambda session: True)  # which stops their timers
-        for session in list(self._sessions):
+        for session in self._sessions - self._ending:
             self.dismiss(session)
         await self.tasks.wait()
         await asyncio.to_thread(self._launcher.clean_up)
@@ -285,7 +286,7 @@ class ProcessPool:
             return
         spares = self._spares.missing if self._refill.is_due else 0
         # Started all at once, no process would answer for seconds. So as many start at
-        # a time as there are cores; one less if no request waits, for the turns that
+        # a time as there are cores; one less if few requests wait, for the turns that
         # run.
         cores = self._cores
         at_once = min(cores, max(len(self.queue), cores - 1, 1)) - self._launching
@@ -322,7 +323,7 @@ class ProcessPool:
             ticket = self._undo_start(launch, session, is_spare=is_spare)
             if ticket is not None:
                 ticket.session.set_exception(error)
-            else:
+            elif not self.closing:
                 detail = getattr(error, "detail", "")
                 bug = None if isinstance(error, GatewayError) else error
                 self.log.warning("no spare CLI: %s %s", error, detail, exc_info=bug)

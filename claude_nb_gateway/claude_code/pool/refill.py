@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-# To start spares competes with the turns of conversations that begin. So they are
-# started once no conversation has begun for this time, or at the latest after that one.
+# Starting spares slows down conversations that begin. So spares start when none has
+# begun for LULL_SECONDS, at the latest after REFILL_AFTER_SECONDS.
 LULL_SECONDS = 0.25
 REFILL_AFTER_SECONDS = 2.0
 

@@ -119,7 +119,8 @@ class Spares:
     def setup_to_prepare(self) -> Setup | None:
         """What to set a new session up with before it is put here.
 
-        None if it must stay plain: no other one is, or nothing is known.
+        None if the session must stay plain: there is no plain spare yet, or no recent
+        setup is left to prepare.
         """
         if not any(session.setup is None for session in self._sessions):
             return None

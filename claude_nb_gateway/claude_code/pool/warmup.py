@@ -52,4 +52,4 @@ class Warmup:
         await self.prepare(session, setup)
         if self._can_rehearse and not await session.rehearse():
             self._can_rehearse = False
-            raise ProtocolError("The Claude Code CLI takes no turn back.")
+            raise ProtocolError("The Claude Code CLI cannot take back a turn.")
