@@ -156,10 +156,18 @@ async def test_shutdown_is_never_an_empty_answer(make, model, steps):
 
 
 async def test_calls_of_a_turn_that_has_ended_are_not_waited_for(make, model):
+    model.script(Reply(["a", "b"], delay_seconds=0.2))
+    accounts = []
     async with make().acquire(asked("A")) as lease:
         turn = lease.session.ask(
-            asked("A").question, stall_timeout_seconds=30, turn_timeout_seconds=30
+            asked("A").question,
+            stall_timeout_seconds=30,
+            turn_timeout_seconds=30,
+            account_to=accounts.append,
         )
+        await anext(turn)
+        await until(lambda: accounts)  # its end has come, and is not read
+        assert not lease.session.wait_for_results("msg", ["call"])
         async for _ in turn:
             pass
         assert not lease.session.wait_for_results("msg", ["call"])
