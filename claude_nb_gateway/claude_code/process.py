@@ -24,6 +24,7 @@ from ..errors import (
 )
 from . import protocol
 from .exec_wrapper import WRONG_DIRECTORY
+from .lines import LineFramer
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 #: Maximum length of the standard error that is kept.
@@ -110,7 +111,7 @@ class CLIProcess:
         self._directory_name = ""
         self._grace = grace_seconds
         self._input_timeout = input_timeout_seconds
-        self._framer = protocol.LineFramer(line_limit_bytes)
+        self._framer = LineFramer(line_limit_bytes)
         self._listener: Listener | None = None
         self._stderr = bytearray()
         self._transport: asyncio.SubprocessTransport | None = None

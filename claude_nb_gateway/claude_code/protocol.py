@@ -41,6 +41,25 @@ class Usage(Struct):
     cache_read_input_tokens: int | None = None
     output_tokens_details: dict[str, int] | None = None
 
+    @property
+    def all_input_tokens(self) -> int:
+        """The input tokens with those of the cache, as OpenAI counts them.
+
+        Anthropic counts the cache's beside `input_tokens`.
+        """
+        cached = self.cached_tokens + (self.cache_creation_input_tokens or 0)
+        return (self.input_tokens or 0) + cached
+
+    @property
+    def cached_tokens(self) -> int:
+        """The input tokens that came from the cache."""
+        return self.cache_read_input_tokens or 0
+
+    @property
+    def thinking_tokens(self) -> int:
+        """The output tokens that the model thought in."""
+        return (self.output_tokens_details or {}).get("thinking_tokens", 0)
+
     def updated_by(self, later: Usage | None) -> Usage:
         """The counts of `later`, of the same message; those it lacks are kept."""
         if later is None:
@@ -358,39 +377,6 @@ def _decode_leniently(line: bytes) -> Message:
 def encode(message: Json) -> bytes:
     """The line for the CLI's stdin."""
     return surrogates.encode(message) + b"\n"
-
-
-class LineFramer:
-    """Splits a byte stream into lines of at most `limit_bytes`."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self._pieces: list[bytes] = []
-        self._pending_bytes = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that `data` completes, without their newline.
-
-        Raises
-        ------
-        ProtocolError
-            A line, complete or not, is longer than the limit.
-        """
-        *complete, rest = data.split(b"\n")
-        if complete:
-            complete[0] = b"".join([*self._pieces, complete[0]])
-            self._pieces.clear()
-            self._pending_bytes = 0
-        if rest:
-            self._pieces.append(rest)
-            self._pending_bytes += len(rest)
-        longest = max([self._pending_bytes, *map(len, complete)])
-        if longest > self.limit_bytes:
-            raise ProtocolError(
-                "The Claude Code CLI wrote a line longer than the gateway accepts.",
-                detail=f"over {self.limit_bytes} bytes: raise line_limit_bytes",
-            )
-        return [line for line in complete if line]
 
 
 def user_message(content: str | list[Json], *, query: bool = True) -> Json:

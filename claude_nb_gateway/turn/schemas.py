@@ -56,7 +56,7 @@ class SchemaChecker(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._line = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._worker: asyncio.subprocess.Process | None = None
 
     async def check_schema(self, schema: str, path: str) -> None:
@@ -104,7 +104,7 @@ class SchemaChecker(LoggingConfigurable):
 
     async def close(self) -> None:
         """End the worker; a later check starts another."""
-        async with self._line:
+        async with self._lock:
             await self._end()
 
     async def _ask(self, schema: str, value: str | None) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class SchemaChecker(LoggingConfigurable):
         deadline = asyncio.get_running_loop().time() + self.check_timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
-                await self._line.acquire()
+                await self._lock.acquire()
         except TimeoutError:
             raise TooBusy(
                 "Too many JSON schemas wait to be checked.", retry_after_seconds=5
@@ -128,7 +128,7 @@ class SchemaChecker(LoggingConfigurable):
             await self._end()
             raise
         finally:
-            self._line.release()
+            self._lock.release()
 
     async def _exchange(self, question: bytes) -> dict[str, Any]:
         if self._worker is None or self._worker.returncode is not None:

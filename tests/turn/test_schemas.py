@@ -87,7 +87,7 @@ def streams_of(process):
 @pytest.mark.soak
 async def test_answers_are_not_mixed_up_when_one_who_asks_has_gone(checker):
     asking = asyncio.create_task(mismatch(checker, TEXT, 1))
-    await until(lambda: checker._line.locked())
+    await until(lambda: checker._lock.locked())
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -96,7 +96,7 @@ async def test_answers_are_not_mixed_up_when_one_who_asks_has_gone(checker):
 
 async def test_the_wait_in_line_is_bounded(checker):
     checker.check_timeout_seconds = 0
-    async with checker._line:
+    async with checker._lock:
         with pytest.raises(TooBusy):
             await still_answers(checker)
 

@@ -148,23 +148,15 @@ class ChatWriter:
 
 
 def completion_usage(usage: Usage) -> CompletionUsage:
-    """OpenAI's token counts for those of the Messages API.
-
-    Anthropic counts tokens of the cache beside `input_tokens`; OpenAI includes them in
-    `prompt_tokens`.
-    """
-    cached = usage.cache_read_input_tokens or 0
-    prompt = (usage.input_tokens or 0) + cached
-    prompt += usage.cache_creation_input_tokens or 0
-    completion = usage.output_tokens or 0
-    details = usage.output_tokens_details or {}
+    """The token counts of a turn in the fields of a chat completion."""
+    prompt, completion = usage.all_input_tokens, usage.output_tokens or 0
     return CompletionUsage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=cached),
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached_tokens),
         completion_tokens_details=CompletionTokensDetails(
-            reasoning_tokens=details.get("thinking_tokens", 0)
+            reasoning_tokens=usage.thinking_tokens
         ),
     )
 

@@ -350,20 +350,13 @@ class ResponseWriter:
 
 
 def response_usage(usage: Usage) -> ResponseUsage:
-    """OpenAI's token counts for those of the Messages API.
-
-    Anthropic counts tokens of the cache beside `input_tokens`; OpenAI includes them.
-    """
-    cached = usage.cache_read_input_tokens or 0
-    input_tokens = (usage.input_tokens or 0) + cached
-    input_tokens += usage.cache_creation_input_tokens or 0
-    output_tokens = usage.output_tokens or 0
-    details = usage.output_tokens_details or {}
+    """The token counts of a turn in the fields of a response."""
+    input_tokens, output_tokens = usage.all_input_tokens, usage.output_tokens or 0
     return ResponseUsage(
         input_tokens=input_tokens,
-        input_tokens_details=InputTokensDetails(cached),
+        input_tokens_details=InputTokensDetails(usage.cached_tokens),
         output_tokens=output_tokens,
-        output_tokens_details=OutputTokensDetails(details.get("thinking_tokens", 0)),
+        output_tokens_details=OutputTokensDetails(usage.thinking_tokens),
         total_tokens=input_tokens + output_tokens,
     )
 
