@@ -175,7 +175,9 @@ class CLIAlone:
                 request = msgspec.json.decode(line, type=protocol.ControlRequest)
                 call = call_in(request)
                 assert call is not None
-                return response_to(call, [{"type": "text", "text": "result"}])
+                return response_to(
+                    call, {"content": [{"type": "text", "text": "result"}]}
+                )
         raise AssertionError("no call")
 
     async def stop(self) -> None:
